@@ -1,1 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Who is in the footage: detection, tracking, landmarks, masks."""
+
+from fasthmr.people.detection import Detection, PersonDetector
+from fasthmr.people.landmarks import (
+    LANDMARK_COUNT,
+    LANDMARK_INDEX,
+    LANDMARK_LIMBS,
+    LANDMARK_MIRROR,
+    LANDMARK_NAMES,
+)
+from fasthmr.people.masks import PackedMask
+from fasthmr.people.values import People, Track
+
+__all__ = [
+    "LANDMARK_COUNT",
+    "LANDMARK_INDEX",
+    "LANDMARK_LIMBS",
+    "LANDMARK_MIRROR",
+    "LANDMARK_NAMES",
+    "Detection",
+    "PackedMask",
+    "People",
+    "PersonDetector",
+    "Track",
+]

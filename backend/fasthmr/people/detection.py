@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a detector of people gives for one frame, and the interface that a detector has.
+
+BlazePose (:mod:`fasthmr.people.blazepose`) is the detector out of the box. Anything with the three
+methods of :class:`PersonDetector` can stand in for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from fasthmr.people.masks import PackedMask
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """One person in one frame.
+
+    Args:
+        box: (4,) x0, y0, x1, y1 in pixels; may reach outside of the image where the person does.
+        landmarks_image: (33, 3) x and y in pixels, and depth in pixels relative to the middle of the
+            hips (negative is nearer to the camera).
+        landmarks_world: (33, 3) metres, camera axes (x right, y down, z forward), origin at the middle
+            of the hips.
+        visibility: (33,) 0..1, how likely each landmark is inside the image and not hidden.
+        score: 0..1, how likely this is a person at all.
+        mask: where the person is in the picture; None if the detector has none.
+    """
+
+    box: np.ndarray
+    landmarks_image: np.ndarray
+    landmarks_world: np.ndarray
+    visibility: np.ndarray
+    score: float
+    mask: PackedMask | None = None
+
+
+class PersonDetector(Protocol):
+    """Finds the people in one frame after another."""
+
+    def reset(self) -> None:
+        """Forget the frames so far: the next one belongs to another shot."""
+        ...
+
+    def detect(
+        self, image: np.ndarray, timestamp: float, expected: Sequence[np.ndarray] = ()
+    ) -> list[Detection]:
+        """The people in one frame.
+
+        Args:
+            image: (height, width, 3) uint8 RGB.
+            timestamp: seconds since the clip's first frame; increases from call to call.
+            expected: boxes (4,) in pixels where the tracks so far expect somebody. A detector may
+                look there more closely, or ignore them; it may find people elsewhere too.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free what the detector holds; it is not used afterwards."""
+        ...
