@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from fasthmr.people.masks import PackedMask
@@ -23,32 +24,36 @@ def test_round_trip_at_full_size(cells: np.ndarray) -> None:
     np.testing.assert_array_equal(packed.unpack(), cells)
 
 
-@given(CELLS, st.integers(0, 9), st.integers(0, 9), st.integers(1, 60), st.integers(1, 60))
-def test_cells_land_where_they_were(cells: np.ndarray, x0: int, y0: int, width: int, height: int) -> None:
-    """Whatever the ratio of cells to pixels, cropping shifts nothing: each cell keeps its pixels."""
-    size = (x0 + width + 5, y0 + height + 3)
-    packed = PackedMask.pack(cells, (x0, y0, x0 + width, y0 + height), size)
+@given(CELLS, st.integers(-9, 9), st.integers(-9, 9), st.integers(1, 5))
+def test_cells_land_where_they_were(cells: np.ndarray, x: int, y: int, cell: int) -> None:
+    """Cropping shifts nothing, and what reaches out of the image is left away."""
+    packed = PackedMask.pack(cells, (60, 50), (x, y), cell)
     if packed is None:
         assert not cells.any()
         return
     packed.check()
-    kept = packed.cells()
-    assert kept.sum() == cells.sum()
-    rows, columns = cells.shape
-    for (row, column), (full_row, full_column) in zip(
-        np.argwhere(kept).tolist(), np.argwhere(cells).tolist(), strict=True
-    ):
-        bx0, by0, bx1, by1 = packed.box
-        x = bx0 + (column + 0.5) * (bx1 - bx0) / packed.grid[1]
-        y = by0 + (row + 0.5) * (by1 - by0) / packed.grid[0]
-        assert x == pytest.approx(x0 + (full_column + 0.5) * width / columns)
-        assert y == pytest.approx(y0 + (full_row + 0.5) * height / rows)
+    naive = np.zeros((300, 300), bool)
+    for row, column in np.argwhere(cells).tolist():
+        top, left = 50 + y + row * cell, 50 + x + column * cell
+        naive[top : top + cell, left : left + cell] = True
+    naive = naive[50:100, 50:110]
+    x0, y0, x1, y1 = packed.box
+    assert packed.cells().sum() == cells.sum()
+    rows, columns = np.nonzero(naive)
+    assert ((columns >= x0) & (columns < x1) & (rows >= y0) & (rows < y1)).all()
+    if cell == 1:
+        np.testing.assert_array_equal(packed.unpack(), naive)
+    else:  # enlarging rounds the corners of single cells; the middle of a block stays what it was
+        blocks = cv2.blur(naive.astype(np.float32), (2 * cell + 1, 2 * cell + 1))
+        inside = packed.unpack()
+        assert inside[blocks > 0.999].all()
+        assert not inside[blocks < 0.001].any()
 
 
 def test_coarse_mask_is_enlarged_smoothly() -> None:
     rows, columns = np.mgrid[:64, :64]
     disc = (rows - 31.5) ** 2 + (columns - 31.5) ** 2 < 20**2
-    packed = PackedMask.pack(disc, (100, 50, 612, 562), (800, 600))
+    packed = PackedMask.pack(disc, (800, 600), (100, 50), 8)
     assert packed is not None
     y, x = np.mgrid[:600, :800]
     truth = (x + 0.5 - 356) ** 2 + (y + 0.5 - 306) ** 2 < 160**2
@@ -68,15 +73,15 @@ def test_a_persons_mask_takes_few_bytes() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"not deflated", b"x\x9c\x03\x00\x00\x00\x00\x01"])
 def test_damaged_data_is_refused(data: bytes) -> None:
-    packed = PackedMask((8, 8), (0, 0, 8, 8), (8, 8), data)
+    packed = PackedMask((8, 8), (0, 0), 1, (8, 8), data)
     with pytest.raises(ValueError, match="damaged mask"):
         packed.unpack()
 
 
 @pytest.mark.parametrize(
-    ("box", "grid"),
-    [((0, 0, 9, 8), (8, 8)), ((4, 0, 4, 8), (8, 8)), ((-1, 0, 8, 8), (8, 8)), ((0, 0, 8, 8), (0, 8))],
+    ("origin", "cell", "grid"),
+    [((0, 0), 0, (8, 8)), ((1 << 20, 0), 1, (8, 8)), ((0, 0), 1, (0, 8)), ((0, 0), 1000, (8, 80))],
 )
-def test_numbers_that_do_not_fit_are_refused(box: tuple[int, int, int, int], grid: tuple[int, int]) -> None:
-    with pytest.raises(ValueError, match="mask"):
-        PackedMask((8, 8), box, grid, b"").check()
+def test_impossible_numbers_are_refused(origin: tuple[int, int], cell: int, grid: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="impossible mask"):
+        PackedMask((8, 8), origin, cell, grid, b"").check()

@@ -17,7 +17,7 @@ from fasthmr.people import LANDMARK_COUNT, PackedMask, People, Track
 def random_track(rng: np.random.Generator, person: int, frames: int = 12) -> Track:
     indices = np.sort(rng.choice(40, frames, replace=False)).astype(np.int64)
     masks = [
-        PackedMask.pack(rng.random((20, 10)) < 0.3, (30, 40, 50, 80), (320, 240)) if i % 4 else None
+        PackedMask.pack(rng.random((20, 10)) < 0.3, (320, 240), (30, 40), 2) if i % 4 else None
         for i in range(frames)
     ]
     return Track(
@@ -124,7 +124,7 @@ def test_newer_schema_is_told(people: People, tmp_path: Path) -> None:
         ("person1.visibility", np.full((12, LANDMARK_COUNT), np.nan, np.float32)),
         ("person1.frame_indices", np.zeros(12, np.int64)),
         ("person1.mask_offsets", np.zeros(13, np.int64)),
-        ("person1.mask_boxes", np.full((12, 4), 999, np.int32)),
+        ("person1.mask_places", np.full((12, 5), 1 << 20, np.int32)),
         ("header", np.array("[]")),
         ("header", np.array("{")),
         ("timestamps", np.zeros(3)),

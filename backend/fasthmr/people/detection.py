@@ -40,22 +40,24 @@ class Detection:
 
 
 class PersonDetector(Protocol):
-    """Finds the people in one frame after another."""
+    """Finds the people in a clip, shot by shot, a few frames at a time."""
 
     def reset(self) -> None:
-        """Forget the frames so far: the next one belongs to another shot."""
+        """Forget the frames so far: the next ones belong to another shot."""
         ...
 
-    def detect(
-        self, image: np.ndarray, timestamp: float, expected: Sequence[np.ndarray] = ()
-    ) -> list[Detection]:
-        """The people in one frame.
+    def detect(self, images: Sequence[np.ndarray], timestamps: Sequence[float]) -> list[list[Detection]]:
+        """The people in the next few frames of a shot.
+
+        Frames come in short runs, so that a detector may look back and forth within a run, or take
+        it as one batch.
 
         Args:
-            image: (height, width, 3) uint8 RGB.
-            timestamp: seconds since the clip's first frame; increases from call to call.
-            expected: boxes (4,) in pixels where the tracks so far expect somebody. A detector may
-                look there more closely, or ignore them; it may find people elsewhere too.
+            images: consecutive frames, each (height, width, 3) uint8 RGB, all of one size.
+            timestamps: seconds since the clip's first frame; increasing, also from call to call.
+
+        Returns:
+            The people of each frame, in no particular order.
         """
         ...
 

@@ -23,13 +23,15 @@ class PackedMask:
 
     Args:
         image_size: width and height of the image, pixels.
-        box: the rectangle (x0, y0, x1, y1) in whole pixels, inside the image, x1 and y1 exclusive.
-        grid: rows and columns of the mask's cells, spread evenly over the rectangle.
+        origin: x and y of the upper left corner of the first cell, pixels; may lie outside of the image.
+        cell: side of a cell, whole pixels.
+        grid: rows and columns of cells.
         data: ``zlib`` over ``numpy.packbits`` of the cells, row by row.
     """
 
     image_size: tuple[int, int]
-    box: tuple[int, int, int, int]
+    origin: tuple[int, int]
+    cell: int
     grid: tuple[int, int]
     data: bytes
 
@@ -37,54 +39,57 @@ class PackedMask:
     def pack(
         cls,
         cells: np.ndarray,
-        box: tuple[int, int, int, int] | None = None,
         image_size: tuple[int, int] | None = None,
+        origin: tuple[int, int] = (0, 0),
+        cell: int = 1,
     ) -> PackedMask | None:
         """Pack a mask, cropped to the cells that are set.
 
         Args:
             cells: (rows, columns), non-zero where the person is.
-            box: the pixels that the cells are spread over (x0, y0, x1, y1); the whole image when left out.
             image_size: width and height in pixels; the cells' own size when left out.
+            origin: x and y in pixels of the corner of ``cells[0, 0]``.
+            cell: side of a cell in pixels.
 
         Returns:
             The packed mask, or None when no cell is set.
         """
         cells = np.asarray(cells) != 0
-        rows, columns = cells.shape
-        width, height = image_size or (columns, rows)
-        x0, y0, x1, y1 = box or (0, 0, width, height)
-        occupied_rows, occupied_columns = np.flatnonzero(cells.any(1)), np.flatnonzero(cells.any(0))
-        if not occupied_rows.size:
+        width, height = image_size or (cells.shape[1], cells.shape[0])
+        rows, columns = np.flatnonzero(cells.any(1)), np.flatnonzero(cells.any(0))
+        if not rows.size:
             return None
-        # The crop must fall on whole pixels, or unpacking would shift the mask by a part of a cell.
-        top, bottom = _whole_pixels(occupied_rows[0], occupied_rows[-1] + 1, rows, y1 - y0)
-        left, right = _whole_pixels(occupied_columns[0], occupied_columns[-1] + 1, columns, x1 - x0)
-        crop = cells[top:bottom, left:right]
-        crop_box = (
-            x0 + left * (x1 - x0) // columns,
-            y0 + top * (y1 - y0) // rows,
-            x0 + right * (x1 - x0) // columns,
-            y0 + bottom * (y1 - y0) // rows,
+        top, left = int(rows[0]), int(columns[0])
+        crop = cells[top : int(rows[-1]) + 1, left : int(columns[-1]) + 1]
+        return cls(
+            image_size=(int(width), int(height)),
+            origin=(int(origin[0]) + left * cell, int(origin[1]) + top * cell),
+            cell=cell,
+            grid=(crop.shape[0], crop.shape[1]),
+            data=zlib.compress(np.packbits(crop).tobytes(), level=6),
         )
-        data = zlib.compress(np.packbits(crop).tobytes(), level=6)
-        return cls((int(width), int(height)), crop_box, (bottom - top, right - left), data)
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """The rectangle of the cells: x0, y0, x1, y1 in pixels, x1 and y1 exclusive."""
+        x, y = self.origin
+        rows, columns = self.grid
+        return x, y, x + columns * self.cell, y + rows * self.cell
 
     def cells(self) -> np.ndarray:
-        """The cells inside the rectangle, (rows, columns) bool.
+        """The cells, (rows, columns) bool.
 
         Raises:
             ValueError: the data is damaged.
         """
         rows, columns = self.grid
-        count = (rows * columns + 7) // 8
-        decoder = zlib.decompressobj()
+        size = (rows * columns + 7) // 8
         try:
-            raw = decoder.decompress(self.data, count + 1)
+            raw = zlib.decompressobj().decompress(self.data, size + 1)
         except zlib.error as error:
             raise ValueError(f"damaged mask: {error}") from error
-        if len(raw) != count:
-            raise ValueError(f"damaged mask: {len(raw)} bytes where {count} were expected")
+        if len(raw) != size:
+            raise ValueError(f"damaged mask: {len(raw)} bytes where {size} were expected")
         bits = np.unpackbits(np.frombuffer(raw, np.uint8), count=rows * columns)
         return bits.reshape(rows, columns).astype(bool)
 
@@ -95,35 +100,26 @@ class PackedMask:
             ValueError: the data is damaged.
         """
         width, height = self.image_size
-        x0, y0, x1, y1 = self.box
         full = np.zeros((height, width), bool)
         cells = self.cells()
-        if cells.shape == (y1 - y0, x1 - x0):
-            full[y0:y1, x0:x1] = cells
-        else:
+        if self.cell > 1:
             # Linear interpolation and one half as the threshold: smooth outlines instead of stairs.
-            soft = cv2.resize(cells.astype(np.float32), (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
-            full[y0:y1, x0:x1] = soft >= 0.5
+            rows, columns = self.grid
+            size = (columns * self.cell, rows * self.cell)
+            cells = cv2.resize(cells.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) >= 0.5
+        x0, y0, x1, y1 = self.box
+        left, top, right, bottom = max(0, x0), max(0, y0), min(width, x1), min(height, y1)
+        if left < right and top < bottom:
+            full[top:bottom, left:right] = cells[top - y0 : bottom - y0, left - x0 : right - x0]
         return full
 
     def check(self) -> None:
-        """Check that the numbers fit each other, without unpacking.
+        """Check that the numbers are possible ones, without unpacking.
 
         Raises:
-            ValueError: they do not.
+            ValueError: they are not.
         """
-        width, height = self.image_size
-        x0, y0, x1, y1 = self.box
-        rows, columns = self.grid
-        if not (0 <= x0 < x1 <= width <= MAX_SIDE and 0 <= y0 < y1 <= height <= MAX_SIDE):
-            raise ValueError(f"mask outside of its image: box {self.box}, image {self.image_size}")
-        if not (0 < rows <= MAX_SIDE and 0 < columns <= MAX_SIDE):
-            raise ValueError(f"mask without cells: grid {self.grid}")
-
-
-def _whole_pixels(start: int, stop: int, cells: int, pixels: int) -> tuple[int, int]:
-    """Widen a span of cells until both its ends fall on whole pixels."""
-    if pixels % cells == 0:
-        return int(start), int(stop)
-    step = cells // int(np.gcd(cells, pixels))
-    return int(start // step * step), int(min(cells, -(-stop // step) * step))
+        sides = (*self.image_size, self.cell, *self.grid)
+        spans = (self.grid[0] * self.cell, self.grid[1] * self.cell, *(abs(at) for at in self.origin))
+        if not all(0 < side <= MAX_SIDE for side in sides) or max(spans) > MAX_SIDE:
+            raise ValueError(f"impossible mask: {self.image_size}, {self.origin}, {self.cell}, {self.grid}")

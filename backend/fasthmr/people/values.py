@@ -212,14 +212,17 @@ class People:
         )
 
 
-_MASK_ARRAYS: Final = ("mask_boxes", "mask_grids", "mask_offsets", "mask_bytes")
+_MASK_ARRAYS: Final = ("mask_places", "mask_offsets", "mask_bytes")
 
 
 def _masks_to_arrays(masks: tuple[PackedMask | None, ...]) -> dict[str, np.ndarray]:
-    """A person's masks as four arrays; a missing mask has no bytes."""
+    """A person's masks as three arrays; a missing mask has no bytes.
+
+    A place is x and y of the origin, the cell's side, rows and columns.
+    """
+    places = [(*mask.origin, mask.cell, *mask.grid) if mask else (0,) * 5 for mask in masks]
     return {
-        "mask_boxes": np.array([mask.box if mask else (0,) * 4 for mask in masks], np.int32),
-        "mask_grids": np.array([mask.grid if mask else (0,) * 2 for mask in masks], np.int32),
+        "mask_places": np.array(places, np.int32),
         "mask_offsets": np.cumsum([0] + [len(mask.data) if mask else 0 for mask in masks], dtype=np.int64),
         "mask_bytes": np.frombuffer(b"".join(mask.data for mask in masks if mask), np.uint8),
     }
@@ -233,21 +236,21 @@ def _masks_from_arrays(
     Raises:
         ValueError: the arrays do not fit each other.
     """
-    boxes, grids, offsets = arrays["mask_boxes"], arrays["mask_grids"], arrays["mask_offsets"]
+    places, offsets = arrays["mask_places"], arrays["mask_offsets"]
     data = arrays["mask_bytes"].tobytes()
-    count = len(boxes)
-    if boxes.shape != (count, 4) or grids.shape != (count, 2) or offsets.shape != (count + 1,):
+    count = len(places)
+    if places.shape != (count, 5) or offsets.shape != (count + 1,):
         raise ValueError("the arrays of the masks do not fit each other")
     if (np.diff(offsets) < 0).any() or offsets[0] != 0 or offsets[-1] != len(data):
         raise ValueError("the offsets of the masks do not fit their bytes")
     masks: list[PackedMask | None] = []
-    for box, grid, start, stop in zip(
-        boxes.tolist(), grids.tolist(), offsets[:-1].tolist(), offsets[1:].tolist(), strict=True
+    for (x, y, cell, rows, columns), start, stop in zip(
+        places.tolist(), offsets[:-1].tolist(), offsets[1:].tolist(), strict=True
     ):
         if start == stop:
             masks.append(None)
             continue
-        mask = PackedMask(image_size, (box[0], box[1], box[2], box[3]), (grid[0], grid[1]), data[start:stop])
+        mask = PackedMask(image_size, (x, y), cell, (rows, columns), data[start:stop])
         mask.check()
         masks.append(mask)
     return tuple(masks)
