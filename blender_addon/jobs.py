@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A job for the backend, from the click to its result: what state it is in and what it tells the user.
+
+A :class:`Job` is driven by calling :meth:`Job.advance` again and again; who calls it (a timer in a
+window, a loop in the background) is not its concern, and it knows nothing of Blender.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+from .backend_client import CANCELLED, Ended, Failure, Greeting, Log, Progress, Result, Worker
+
+START_PATIENCE = 180.0
+"""Seconds that a worker may take to answer its first message: it loads large libraries, from a cold disk."""
+
+CANCEL_PATIENCE = 15.0
+"""Seconds that a cancelled job may take to stop before its worker is stopped for it."""
+
+
+class State(StrEnum):
+    """Where a job is. The values are also what the window manager's property shows."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    IMPORTING = "importing"
+    DONE = "done"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    NOT_IMPORTED = "recovered, import failed"
+
+
+_ACTIVE = (State.STARTING, State.RUNNING, State.CANCELLING, State.IMPORTING)
+
+_STAGES = {
+    "decode": "Reading the footage",
+    "people": "Finding people",
+    "fit": "Fitting the body",
+    "place": "Placing in the scene",
+    "write": "Writing the motion",
+}
+
+
+class Job:
+    """One request to the backend and what has become of it.
+
+    Args:
+        method: the worker's method: "recover", "people" or "doctor".
+        params: its parameters; the job's own name is added.
+        imports: the result is to be imported; the job then ends in :meth:`imported` or
+            :meth:`import_failed` and not by itself.
+
+    Attributes:
+        state: see :class:`State`.
+        stage, done, total, eta: the last progress; `total` and `eta` (seconds) are None while unknown.
+        message: one or two sentences for the user about the last thing that happened.
+        details: lines that help to find out why it failed, oldest first.
+        result: the worker's answer, once there is one.
+        exit_code: what a command line that ran this job should end with.
+    """
+
+    def __init__(self, method: str, params: Mapping[str, Any], *, imports: bool = False) -> None:
+        self.id = uuid.uuid4().hex[:12]
+        self.method = method
+        self.params = dict(params)
+        self.imports = imports
+        self.state = State.STARTING
+        self.stage = ""
+        self.done = 0
+        self.total: int | None = None
+        self.eta: float | None = None
+        self.message = "Starting the backend"
+        self.details: tuple[str, ...] = ()
+        self.result: dict[str, Any] = {}
+        self.exit_code = 0
+        self._worker: Worker | None = None
+        self._request: int | None = None
+        self._cancel_request: int | None = None
+        self._deadline = float("inf")
+
+    @property
+    def active(self) -> bool:
+        """Whether the job still has something to do."""
+        return self.state in _ACTIVE
+
+    @property
+    def can_cancel(self) -> bool:
+        """Whether :meth:`cancel` would do anything."""
+        return self.state in (State.STARTING, State.RUNNING)
+
+    @property
+    def fraction(self) -> float:
+        """How much of the present stage is done, 0 to 1; 0 while unknown."""
+        return min(self.done / self.total, 1.0) if self.total else 0.0
+
+    def progress_text(self) -> str:
+        """One short line for a progress bar."""
+        if self.state is not State.RUNNING or not self.stage:
+            return self.message
+        text = _STAGES.get(self.stage, self.stage.replace("_", " ").capitalize())
+        if self.total:
+            text += f"  {self.done} / {self.total}"
+        elif self.done:
+            text += f"  {self.done}"
+        if self.eta is not None:
+            text += f",  {_duration(self.eta)} left"
+        return text
+
+    def begin(self, worker: Worker) -> None:
+        """Give the job to a worker, which may still be starting."""
+        self._worker = worker
+        self._deadline = time.monotonic() + START_PATIENCE
+        if worker.greeting is not None:
+            self._send(worker)
+
+    def advance(self, patience: float = 0.0) -> None:
+        """Take what the worker has said since the last call.
+
+        Args:
+            patience: seconds to wait for it to say something.
+        """
+        if self._worker is None or self.state not in (State.STARTING, State.RUNNING, State.CANCELLING):
+            return
+        for message in self._worker.receive(patience):
+            if not self.active:  # what follows the job's end, the answer to a cancel, say, is of no interest
+                break
+            self._take(message)
+        if self.active and time.monotonic() > self._deadline:
+            self._run_out_of_patience()
+
+    def cancel(self) -> None:
+        """Ask the worker to stop the job; :meth:`advance` finds out when it has."""
+        if not self.can_cancel:
+            return
+        if self._request is None or self._worker is None:  # not sent yet, so there is nothing to stop
+            self._finish(State.CANCELLED, "Cancelled.", 130)
+            return
+        self.state = State.CANCELLING
+        self.message = "Cancelling"
+        self._deadline = time.monotonic() + CANCEL_PATIENCE
+        self._cancel_request = self._worker.request("cancel", {"job": self.id})
+
+    def imported(self, message: str) -> None:
+        """The result is in the scene."""
+        self._finish(State.DONE, message, 0)
+
+    def import_failed(self, message: str, exit_code: int = 3) -> None:
+        """The motion is recovered and on disk, but could not be brought into the scene."""
+        self._finish(State.NOT_IMPORTED, message, exit_code)
+
+    def fail(self, message: str, exit_code: int = 1, details: tuple[str, ...] = ()) -> None:
+        """End the job with a reason."""
+        self.details = details
+        self._finish(State.FAILED, message, exit_code)
+
+    def _send(self, worker: Worker) -> None:
+        self.state = State.RUNNING
+        self.message = "Working"
+        self._deadline = float("inf")
+        name = {"job": self.id} if self._named else {}
+        self._request = worker.request(self.method, self.params | name)
+
+    @property
+    def _named(self) -> bool:
+        """Whether the protocol lets the client name this job."""
+        return self.method == "recover"
+
+    def _take(self, message: object) -> None:
+        match message:
+            case Ended(text, last_words):
+                if self.state is State.CANCELLING:
+                    self._finish(State.CANCELLED, "Cancelled.", 130)
+                else:
+                    self.fail(text, 1, last_words)
+            case Failure(request, code, text, exit_code) if request is not None and request == self._request:
+                if code == CANCELLED:
+                    self._finish(State.CANCELLED, text, 130)
+                else:
+                    self.fail(text, exit_code or 1)
+            case Result(request, value) if request == self._request:
+                self._take_result(value)
+            case Result(request, value) if request == self._cancel_request and not value.get("cancelled"):
+                # the worker does not know the job by name, or it has just ended: do not wait long for it
+                self._deadline = min(self._deadline, time.monotonic() + 2.0)
+            case Progress(job, stage, done, total, eta) if job in ("", self.id) or not self._named:
+                self.stage, self.done, self.total, self.eta = stage, done, total, eta
+            case Log(text):
+                self.details = (*self.details[-9:], text)
+            case Greeting() if self._request is None and self._worker is not None:
+                self._send(self._worker)
+
+    def _take_result(self, value: dict[str, Any]) -> None:
+        self.result = value
+        if self.state is State.CANCELLING:
+            folder = value.get("folder")
+            text = f"Cancelled, but it was just done: the result is in {folder}." if folder else "Cancelled."
+            self._finish(State.CANCELLED, text, 130)
+        elif self.imports:
+            self.state = State.IMPORTING
+            self.message = "Importing"
+        else:
+            self._finish(State.DONE, "Done.", 0)
+
+    def _run_out_of_patience(self) -> None:
+        assert self._worker is not None  # noqa: S101 (there is no deadline without a worker)
+        self._worker.close(0.5)
+        if self.state is State.CANCELLING:
+            self._finish(State.CANCELLED, "Cancelled. The backend did not answer, so it was stopped.", 130)
+        else:
+            self.fail(f"The backend did not answer within {START_PATIENCE / 60:.0f} minutes and was stopped.")
+
+    def _finish(self, state: State, message: str, exit_code: int) -> None:
+        self.state = state
+        self.message = message
+        self.exit_code = exit_code
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(seconds, 0):.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

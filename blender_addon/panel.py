@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The sidebar of the 3D view: footage, people, one button, and how it is going."""
+
+import textwrap
+
+import bpy
+
+from . import session
+from .jobs import Job, State
+
+_ICONS = {
+    State.DONE: "CHECKMARK",
+    State.CANCELLED: "INFO",
+    State.FAILED: "ERROR",
+    State.NOT_IMPORTED: "ERROR",
+}
+
+
+class _Sidebar:
+    """Where the panels are."""
+
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = "Recover Motion"
+
+
+class RECOVER_MOTION_UL_people(bpy.types.UIList):
+    """The people in the footage, to tick those to recover."""
+
+    def draw_item(self, context, layout, data, item, icon, active_data, active_property, index) -> None:
+        """Draw a person's line."""
+        row = layout.row()
+        row.prop(item, "chosen", text="")
+        row.label(text=item.name)
+        seen = row.row()
+        seen.alignment = "RIGHT"
+        seen.label(text=f"{item.start:.1f} – {item.end:.1f} s")  # noqa: RUF001 (a dash between numbers)
+
+
+class RECOVER_MOTION_PT_main(_Sidebar, bpy.types.Panel):
+    """The job form, the button and the progress."""
+
+    bl_label = "Recover Motion"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Draw the panel."""
+        layout = self.layout
+        form = context.scene.recover_motion
+        job = session.job
+
+        column = layout.column()
+        column.enabled = not session.busy()
+        column.prop(form, "footage", text="", placeholder="Footage")
+        column.prop(form, "who")
+        if form.who == "CHOSEN":
+            _draw_people(column, form)
+
+        problem = session.found_backend()[1]
+        if job is not None and job.active:
+            _draw_progress(layout, job)
+            return
+        row = layout.row()
+        row.scale_y = 1.6
+        row.operator("recover_motion.recover", icon="ARMATURE_DATA")
+        if problem:
+            _write(layout, context, problem, "ERROR")
+            show = layout.operator("preferences.addon_show", text="Open Preferences", icon="PREFERENCES")
+            show.module = __package__
+        elif job is not None:
+            _draw_outcome(layout, context, job)
+
+
+class RECOVER_MOTION_PT_options(_Sidebar, bpy.types.Panel):
+    """What is right as it is most of the time."""
+
+    bl_label = "Options"
+    bl_parent_id = "RECOVER_MOTION_PT_main"
+    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Draw the panel."""
+        layout = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        layout.enabled = not session.busy()
+        form = context.scene.recover_motion
+
+        layout.prop(form, "out", placeholder="Beside the footage")
+        layout.prop(form, "camera_fov")
+        layout.prop(form, "use_range")
+        if form.use_range:
+            column = layout.column(align=True)
+            column.prop(form, "start")
+            column.prop(form, "end")
+        column = layout.column(heading="Import")
+        column.prop(form, "use_camera")
+        column.prop(form, "set_render_size")
+
+
+class RECOVER_MOTION_PT_import(_Sidebar, bpy.types.Panel):
+    """Motion that was recovered before, or on another machine."""
+
+    bl_label = "Import"
+    bl_parent_id = "RECOVER_MOTION_PT_main"
+    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Draw the panel."""
+        self.layout.operator("recover_motion.import_motion", text="Import Motion Files", icon="IMPORT")
+
+
+def _draw_people(layout: bpy.types.UILayout, form: bpy.types.PropertyGroup) -> None:
+    if form.people:
+        rows = min(len(form.people), 6)
+        layout.template_list("RECOVER_MOTION_UL_people", "", form, "people", form, "people_index", rows=rows)
+    layout.operator("recover_motion.find_people", icon="VIEWZOOM")
+
+
+def _draw_progress(layout: bpy.types.UILayout, job: Job) -> None:
+    row = layout.row(align=True)
+    row.scale_y = 1.6
+    row.progress(factor=job.fraction, text=job.progress_text(), type="BAR")
+    row.operator("recover_motion.cancel", text="", icon="X")
+
+
+def _draw_outcome(layout: bpy.types.UILayout, context: bpy.types.Context, job: Job) -> None:
+    """How the last job ended, and what can be done with what there is."""
+    _write(layout, context, job.message, _ICONS.get(job.state, "INFO"))
+    if job.state is State.FAILED and job.details:
+        _write(layout, context, job.details[-1], "BLANK1")
+    folder = job.result.get("folder")
+    if job.method != "recover" or not folder:
+        return
+    row = layout.row()
+    row.operator("wm.path_open", text="Open Folder", icon="FILE_FOLDER").filepath = str(folder)
+    if job.state in (State.NOT_IMPORTED, State.CANCELLED):
+        row.operator("recover_motion.import_result", icon="IMPORT")
+
+
+def _write(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: str) -> None:
+    """Write a text over as many lines as the sidebar's width needs; Blender's labels do not wrap."""
+    letter = 6.5 * context.preferences.system.ui_scale
+    room = max(int((context.region.width - 60 * context.preferences.system.ui_scale) / letter), 16)
+    column = layout.column(align=True)
+    column.scale_y = 0.8
+    lines = [line for paragraph in text.splitlines() for line in textwrap.wrap(paragraph, room)]
+    for number, line in enumerate(lines[:8]):
+        column.label(text=line, icon=icon if number == 0 else "BLANK1")
+
+
+_CLASSES = (
+    RECOVER_MOTION_UL_people,
+    RECOVER_MOTION_PT_main,
+    RECOVER_MOTION_PT_options,
+    RECOVER_MOTION_PT_import,
+)
+
+
+def register() -> None:
+    """Register the panels."""
+    for cls in _CLASSES:
+        bpy.utils.register_class(cls)
+
+
+def unregister() -> None:
+    """Unregister the panels."""
+    for cls in reversed(_CLASSES):
+        bpy.utils.unregister_class(cls)
