@@ -79,8 +79,9 @@ class VideoFile:
         self.remarks: list[str] = []
         if is_cut_mp4(path):
             self.remarks.append(
-                f"{path} is cut short: its last part is missing, and only the {self._timeline.frame_count} frames "
-                "that are there are used. Copy or export it again to have the rest."
+                f"{path} is cut short: its last part is missing, and only the "
+                f"{self._timeline.frame_count} frames that are there are used. "
+                "Copy or export it again to have the rest."
             )
         width, height = self._picture.upright_size
         self.info = FootageInfo(
@@ -193,10 +194,12 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     except FFmpegError as error:
         raise not_a_video(path, error) from error
     with container:
+        if not container.streams:
+            raise not_a_video(path, EOFError("nothing is in it"))
         # A song's cover is a video stream of one picture: no footage.
         streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
         if not streams:
-            kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
+            kinds = ", ".join(sorted({s.type for s in container.streams}))
             raise BadInput(f"{path} holds no video, only {kinds}. Choose the footage itself.")
         stream = next((s for s in streams if s.disposition & Disposition.default), streams[0])
         if stream.codec_context is None:

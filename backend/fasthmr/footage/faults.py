@@ -69,11 +69,11 @@ def not_a_video(path: Path, error: Exception) -> BadInput:
 
 
 def is_cut_mp4(path: Path) -> bool:
-    """Whether an MP4 or MOV file ends inside one of its parts."""
+    """Whether an MP4 or MOV file ends inside its pictures (the 'mdat' part)."""
     if not _is_mp4(_head(path)):
         return False
-    *_, (_, end) = _top_level_boxes(path)
-    return end > path.stat().st_size
+    size = path.stat().st_size
+    return any(name == "mdat" and end > size for name, end in _top_level_boxes(path))
 
 
 def _head(path: Path) -> bytes:
