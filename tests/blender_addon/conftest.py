@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The add-on as Blender would find it: staged as the package `recover_motion`, with the open body in it.
+
+Nothing here needs torch or the backend, so that the tests run in the Python of a bpy wheel. Modules
+that need only numpy are tested without bpy too.
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+_REPOSITORY = Path(__file__).parents[2]
+_OPEN_BODY = _REPOSITORY / "backend" / "fasthmr" / "body" / "open_body.npz"
+_SCRATCH = Path(tempfile.mkdtemp(prefix="recover_motion_tests_"))
+
+# Set before bpy is imported for the first time: the user's own Blender settings are left alone.
+os.environ["BLENDER_USER_RESOURCES"] = str(_SCRATCH / "blender")
+
+sys.path.insert(0, str(Path(__file__).parent))  # smpl_reference
+sys.path.insert(0, str(_SCRATCH))  # recover_motion
+
+
+def _stage() -> None:
+    package = _SCRATCH / "recover_motion"
+    shutil.copytree(
+        _REPOSITORY / "blender_addon", package, ignore=shutil.ignore_patterns("__pycache__", "bodies")
+    )
+    if _OPEN_BODY.is_file():
+        (package / "bodies").mkdir()
+        shutil.copy(_OPEN_BODY, package / "bodies" / "open_body.npz")
+
+
+_stage()
+
+# these come from the folders above
+from smpl_reference import BodyArrays, sphere_body  # noqa: E402
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(_SCRATCH, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def synthetic_body_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A body of random shapes and weights, so that no symmetry can hide a mistake."""
+    path = tmp_path_factory.mktemp("body") / "synthetic.npz"
+    sphere_body(seed=7).save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def open_body_path() -> Path:
+    """The open body inside the staged add-on."""
+    path = _SCRATCH / "recover_motion" / "bodies" / "open_body.npz"
+    if not path.is_file():
+        pytest.skip("backend/fasthmr/body/open_body.npz is not there: run `python build.py body`")
+    return path
+
+
+@pytest.fixture(params=["synthetic", "open"])
+def body(request: pytest.FixtureRequest) -> BodyArrays:
+    """Each test that takes it runs with both bodies."""
+    return BodyArrays.load(request.getfixturevalue(f"{request.param}_body_path"))
+
+
+@pytest.fixture
+def blender() -> Iterator[object]:
+    """An empty scene in bpy; the test is skipped where there is no bpy."""
+    bpy = pytest.importorskip("bpy", reason="needs Blender as a Python module (pip install bpy)")
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    yield bpy
+    bpy.ops.wm.read_factory_settings(use_empty=True)
