@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
+"""From evidence to a body in motion."""

@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fit the body to a track's landmarks: the estimator that needs no trained network.
+
+In three steps: a first pose in closed form (:mod:`.initial_pose`); the shape of the person from a few
+hundred frames spread over the track; then the motion, all frames of a window at once, so that time
+smooths what single frames leave open. The idea is SMPLify's (Bogo et al., ECCV 2016) with world
+landmarks beside those of the image, which take away most of its ambiguity.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+import roma
+import torch
+from torch import Tensor
+
+from fasthmr.body import BodyModel
+from fasthmr.body.projection import rays, translation_from_rays
+from fasthmr.decoder.landmark_fit.confidence import joint_confidence
+from fasthmr.decoder.landmark_fit.correspondence import LandmarkModel, landmark_model
+from fasthmr.decoder.landmark_fit.initial_pose import initial_pose
+from fasthmr.decoder.landmark_fit.limits import joint_limits
+from fasthmr.decoder.landmark_fit.objective import Deviations, Objective, Targets, Variables
+from fasthmr.decoder.landmark_fit.side_swaps import without_side_swaps
+from fasthmr.decoder.landmark_fit.windows import ramp, windows
+from fasthmr.evidence import BodyEstimate, Evidence
+from fasthmr.progress import Progress
+
+# Depths in metres between which a person is looked for when the first estimate makes no sense.
+_NEAREST: Final = 0.5
+_FARTHEST: Final = 60.0
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How long the fit works.
+
+    Attributes:
+        shape_frames: most frames that the shape is taken from.
+        shape_steps: optimiser steps for the shape.
+        motion_steps: optimiser steps for each window.
+        window: frames of a window.
+        overlap: frames that windows share.
+        step_size: first step in radians and metres; it falls to a tenth along a cosine.
+        deviations: the weights of the objective.
+    """
+
+    shape_frames: int = 120
+    shape_steps: int = 120
+    motion_steps: int = 150
+    window: int = 600
+    overlap: int = 40
+    step_size: float = 0.03
+    deviations: Deviations = field(default_factory=Deviations)
+
+
+def fit_landmarks(
+    evidence: Evidence,
+    body: BodyModel,
+    progress: Progress | None = None,
+    settings: FitSettings | None = None,
+) -> BodyEstimate:
+    """Fit the body to one person's landmarks.
+
+    Args:
+        evidence: T frames; gaps have visibility 0 and are bridged by the smoothness in time.
+        body: the body to fit.
+        progress: told as stage "fit"; may cancel.
+        settings: defaults are those of the product.
+
+    Returns:
+        The body in the camera frame, one shape for the person; confidence is 0 in gaps.
+
+    Raises:
+        Cancelled: the user cancelled.
+    """
+    progress = progress or Progress()
+    settings = settings or FitSettings()
+    evidence = without_side_swaps(evidence)
+    marks = landmark_model(body)
+    objective = Objective(body, marks, joint_limits(), settings.deviations)
+    targets = _targets(evidence, marks)
+    start = _first_guess(evidence, targets, body, marks)
+    spans = list(windows(evidence.frame_count, settings.window, settings.overlap))
+    clock = _StepCounter(progress, settings.shape_steps + settings.motion_steps * len(spans))
+
+    start = _fit_shape(objective, start, targets, settings, clock)
+
+    def motion_of(span: slice) -> Variables:
+        part, seen = start.select(span), targets.select(span)
+        return _minimise(
+            objective, part, seen, settings.motion_steps, settings.step_size, clock, with_shape=False
+        )
+
+    fitted = motion_of(spans[0])
+    for before, span in pairwise(spans):
+        fitted = _blend(fitted, motion_of(span), ramp(span, before.stop))
+    return _estimate(objective, fitted, targets, evidence)
+
+
+def _targets(evidence: Evidence, marks: LandmarkModel) -> Targets:
+    """The evidence as tensors, with the world landmarks turned to the person's line of sight.
+
+    The detector sees a crop around the person and gives its world landmarks as if the camera looked
+    straight at the crop; a person at the edge of a wide picture is seen from the side.
+    """
+    intrinsics = torch.tensor(evidence.intrinsics, dtype=torch.float32)
+    image = torch.from_numpy(evidence.landmarks_image)
+    world = torch.from_numpy(evidence.landmarks_world)
+    visibility = torch.from_numpy(evidence.visibility)
+    centres = torch.from_numpy(evidence.boxes).reshape(-1, 2, 2).mean(1)
+    toward = torch.cat([rays(centres, intrinsics), torch.ones(len(centres), 1)], dim=-1)
+    toward = torch.nn.functional.normalize(toward, dim=-1)
+    turn = _turn_from_forward(toward)
+    return Targets(
+        pixels=image[:, marks.indices, :2],
+        world=(turn[:, None] @ world[:, marks.indices, :, None])[..., 0],
+        weights=visibility[:, marks.indices].square(),
+        toward=toward,
+        timestamps=torch.from_numpy(evidence.timestamps),
+        intrinsics=intrinsics,
+    )
+
+
+def _turn_from_forward(toward: Tensor) -> Tensor:
+    """The least rotations (T, 3, 3) that turn the optical axis into directions (T, 3)."""
+    forward = torch.tensor([0.0, 0.0, 1.0]).expand_as(toward)
+    axis = torch.linalg.cross(forward, toward)
+    sine = axis.norm(dim=-1, keepdim=True)
+    angle = torch.atan2(sine, toward[:, 2:])
+    return roma.rotvec_to_rotmat(axis / sine.clamp_min(1e-9) * angle)
+
+
+def _first_guess(evidence: Evidence, targets: Targets, body: BodyModel, marks: LandmarkModel) -> Variables:
+    """Pose in closed form, then the place at which its landmarks fall on those of the image."""
+    turn = _turn_from_forward(targets.toward)
+    world = (turn[:, None] @ torch.from_numpy(evidence.landmarks_world)[..., None])[..., 0]
+    rotations = initial_pose(world, body)
+    limits = joint_limits()
+    turns = roma.rotmat_to_rotvec(rotations[:, 1:])
+    turns = torch.minimum(torch.maximum(turns, limits.low), limits.high)
+    betas = torch.zeros(10)
+    variables = Variables(
+        root_start=rotations[:, 0],
+        root_turn=torch.zeros(len(rotations), 3),
+        turns=turns,
+        pelvis=torch.zeros(len(rotations), 3),
+        betas=betas,
+        correction=torch.zeros(len(marks.indices), 3),
+    )
+    joints, frames = body.joints(variables.rotations(), betas)
+    points = marks.place(joints, frames, betas) - joints[:, :1]
+    pelvis = translation_from_rays(points, rays(targets.pixels, targets.intrinsics), targets.weights)
+    return replace(variables, pelvis=_bridge_places(pelvis, targets, torch.from_numpy(evidence.seen)))
+
+
+def _bridge_places(pelvis: Tensor, targets: Targets, seen: Tensor) -> Tensor:
+    """Replace places that make no sense, and those of unseen frames, by their neighbours'."""
+    depth = pelvis[:, 2]
+    good = seen & (targets.weights.sum(1) > 1) & (depth > _NEAREST) & (depth < _FARTHEST)
+    if good.any():
+        # A single frame may see two landmarks only: its depth is held near those around it.
+        middle = depth[good].median()
+        good = good & (depth > middle / 4) & (depth < middle * 4)
+    if not good.any():
+        return targets.toward * 4.0
+    times = targets.timestamps.numpy()
+    log_depth = np.interp(times, times[good.numpy()], depth[good].log().numpy())
+    direction = targets.toward / targets.toward[:, 2:]
+    filled = direction * torch.from_numpy(np.exp(log_depth)).float()[:, None]
+    return torch.where(good[:, None], pelvis, filled)
+
+
+def _fit_shape(
+    objective: Objective,
+    start: Variables,
+    targets: Targets,
+    settings: FitSettings,
+    clock: Callable[[], None],
+) -> Variables:
+    """Find the person's shape and landmark offsets on frames spread over the track."""
+    belief = targets.weights.sum(1)
+    count = len(belief)
+    chosen = torch.linspace(0, count - 1, min(count, settings.shape_frames)).round().long().unique()
+    clear = chosen[belief[chosen] >= 0.5 * belief.max()]
+    rows = clear if len(clear) else chosen
+    part = _minimise(
+        objective,
+        start.select(rows),
+        targets.select(rows),
+        settings.shape_steps,
+        settings.step_size,
+        clock,
+        with_shape=True,
+    )
+    # The person's size has changed, and with it the distance: the ratio is the same in every frame.
+    ratio = (part.pelvis[:, 2] / start.pelvis[rows, 2]).median()
+    return replace(start, betas=part.betas, correction=part.correction, pelvis=start.pelvis * ratio)
+
+
+def _minimise(
+    objective: Objective,
+    start: Variables,
+    targets: Targets,
+    steps: int,
+    step_size: float,
+    clock: Callable[[], None],
+    *,
+    with_shape: bool,
+) -> Variables:
+    """Adam on the pose, and on the shape where asked; frames are taken as neighbours in time if not."""
+    free = replace(
+        start,
+        root_turn=start.root_turn.clone().requires_grad_(),
+        turns=start.turns.clone().requires_grad_(),
+        pelvis=start.pelvis.clone().requires_grad_(),
+        betas=start.betas.clone().requires_grad_(with_shape),
+        correction=start.correction.clone().requires_grad_(with_shape),
+    )
+    groups = [{"params": [free.root_turn, free.turns, free.pelvis], "lr": step_size}]
+    if with_shape:
+        groups += [
+            {"params": [free.betas], "lr": 2 * step_size},
+            {"params": [free.correction], "lr": 0.05 * step_size},
+        ]
+    optimiser = torch.optim.Adam(groups, betas=(0.9, 0.98))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: 0.1 + 0.45 * (1 + math.cos(math.pi * step / steps))
+    )
+    for _ in range(steps):
+        optimiser.zero_grad(set_to_none=True)
+        energy = torch.stack(list(objective.terms(free, targets, in_time=not with_shape).values())).sum()
+        energy.backward()
+        optimiser.step()
+        schedule.step()
+        clock()
+    return Variables(
+        *(getattr(free, name).detach() for name in ("root_start", "root_turn", "turns", "pelvis", "betas")),
+        correction=free.correction.detach(),
+    )
+
+
+def _blend(done: Variables, new: Variables, share: np.ndarray) -> Variables:
+    """Join a window to what is done, fading over what they share; turns follow the shorter way."""
+    shared = int((share < 1).sum())
+    fade = torch.from_numpy(share[:shared]).float()
+    old = done.select(slice(len(done.pelvis) - shared, None))
+    fresh = new.select(slice(0, shared))
+    rotations = roma.rotmat_slerp(old.rotations(), fresh.rotations(), fade[:, None].expand(-1, 24))
+    keep = len(done.pelvis) - shared
+
+    def joined(kept: Tensor, blended: Tensor, rest: Tensor) -> Tensor:
+        return torch.cat([kept[:keep], blended, rest[shared:]])
+
+    return replace(
+        done,
+        root_start=joined(done.root_start, rotations[:, 0], new.root_start),
+        root_turn=joined(done.root_turn, torch.zeros(shared, 3), new.root_turn),
+        turns=joined(done.turns, roma.rotmat_to_rotvec(rotations[:, 1:]), new.turns),
+        pelvis=joined(done.pelvis, torch.lerp(old.pelvis, fresh.pelvis, fade[:, None]), new.pelvis),
+    )
+
+
+@torch.no_grad()
+def _estimate(objective: Objective, fitted: Variables, targets: Targets, evidence: Evidence) -> BodyEstimate:
+    posed = objective.pose(fitted)
+    rest_pelvis = objective.body.rest_joints(fitted.betas)[0]
+    errors = objective.image_error(posed, targets)
+    return BodyEstimate(
+        rotations=fitted.rotations().numpy().astype(np.float32),
+        betas=fitted.betas.numpy().astype(np.float32),
+        translation=(fitted.pelvis - rest_pelvis).numpy().astype(np.float32),
+        joints=posed.joints.numpy().astype(np.float32),
+        confidence=joint_confidence(evidence.visibility, errors.numpy(), objective.landmarks),
+    )
+
+
+class _StepCounter:
+    """Counts optimiser steps and tells the progress."""
+
+    def __init__(self, progress: Progress, total: int) -> None:
+        self._progress, self._total, self._done = progress, total, 0
+
+    def __call__(self) -> None:
+        self._done += 1
+        self._progress.report("fit", self._done, self._total)
