@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command ``fasthmr``: a thin layer over the package.
+
+Standard output carries results only (paths, tables, or JSON with ``--json``); progress, messages and
+the log go to standard error. Exit codes are those of :mod:`fasthmr.errors`. This module imports
+nothing heavy, so that ``fasthmr --help`` answers at once; the commands import what they need.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+import fasthmr
+from fasthmr.cli_output import put, put_json, report, say
+from fasthmr.errors import BadCall
+
+Command = Callable[[argparse.Namespace, threading.Event], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: the words after ``fasthmr``; the process's own when left out.
+
+    Returns:
+        The exit code.
+    """
+    options = _parser().parse_args(arguments)
+    cancelled = _cancel_on_signals()
+    try:
+        return options.command(options, cancelled)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (the outermost place)
+        return report(error)
+
+
+# --- commands
+
+
+def _recover(options: argparse.Namespace, cancelled: threading.Event) -> int:
+    from fasthmr.cli_recover import recover_clips
+
+    return recover_clips(options, cancelled)
+
+
+def _people(options: argparse.Namespace, cancelled: threading.Event) -> int:
+    import msgspec
+
+    from fasthmr.cli_progress import CommandProgress
+    from fasthmr.survey import survey
+
+    with CommandProgress(cancelled) as progress:
+        found = survey(options.clip, options.out, options.start, options.end, progress)
+    if options.json:
+        put_json(msgspec.to_builtins(found))
+        return 0
+    put("person  shot       frames          seconds  seen   height  thumbnail")
+    for one in found.people:
+        put(
+            f"{one.person:6}  {one.shot:4}  {one.first_frame:5}-{one.last_frame:<5}  "
+            f"{one.start:7.2f}-{one.end:<7.2f}  {one.coverage:4.0%}  {one.box_height:4.0f} px  "
+            f"{one.thumbnail or '-'}"
+        )
+    return 0
+
+
+def _doctor(options: argparse.Namespace, cancelled: threading.Event) -> int:
+    import msgspec
+
+    from fasthmr.doctor import examine
+
+    findings = examine()
+    if options.json:
+        put_json(msgspec.to_builtins(findings))
+    else:
+        for check in findings.checks:
+            mark = "ok     " if check.ok else ("MISSING" if check.required else "warning")
+            put(f"{mark}  {check.name:<12}  {check.detail}")
+            if not check.ok:
+                put(f"{'':23}{check.advice}")
+    return 0 if findings.ok else 1
+
+
+def _worker(options: argparse.Namespace, cancelled: threading.Event) -> int:
+    from fasthmr.worker import main as serve
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    serve()
+
+
+def _bench_pipeline(options: argparse.Namespace, cancelled: threading.Event) -> int:
+    from fasthmr.cli_progress import CommandProgress
+    from fasthmr.evaluation.bench_pipeline import as_text, bench_pipeline
+
+    with CommandProgress(cancelled) as progress:
+        figures = bench_pipeline(options.clip, loop=options.loop, person=options.person, progress=progress)
+    if options.json:
+        put_json(figures)
+    else:
+        put(as_text(figures))
+    return 0
+
+
+def _preview(options: argparse.Namespace, cancelled: threading.Event) -> int:
+    from fasthmr.cli_recover import write_preview
+
+    if options.out.suffix.lower() != ".mp4":
+        raise BadCall(f"The preview is an MP4 video; {options.out} does not end in .mp4.")
+    paths = write_preview(options.clip, options.motions, options.body, options.out, cancelled)
+    for path in paths:
+        put(str(path))
+    return 0
+
+
+def _export(options: argparse.Namespace, cancelled: threading.Event) -> int:
+    from fasthmr.motion import Motion, export_smpl
+
+    out = options.out or options.file.with_suffix(".smpl")
+    export_smpl(Motion.load(options.file), out)
+    put(str(out))
+    return 0
+
+
+# --- the parser
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fasthmr",
+        description="From a video to a rigged, keyframed body: the backend of FastHMR for Blender.",
+        epilog="Exit codes: 0 done, 2 bad call, 3 bad or empty input, 4 nobody found, 5 missing model file, "
+        "130 cancelled, 1 anything else.",
+    )
+    parser.add_argument("--version", action="version", version=f"fasthmr {fasthmr.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    recover = _command(commands, "recover", _recover, "recover the motion of the people in clips")
+    recover.add_argument("clips", nargs="+", type=Path, metavar="CLIP", help=_CLIP)
+    recover.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    recover.add_argument("--person", default="all", metavar="WHO", help="all, largest, or numbers: 1,3 (all)")
+    _add_span(recover)
+    recover.add_argument("--model", default="open", metavar="MODEL", help="estimator: open (open)")
+    _add_body(recover)
+    recover.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (auto)")
+    recover.add_argument(
+        "--camera-fov",
+        type=float,
+        metavar="DEG",
+        help="horizontal field of view of the camera, degrees (from the footage, or a usual one)",
+    )
+    recover.add_argument("--preview", action="store_true", help="also render the body over the footage")
+    recover.add_argument("--json", action="store_true", help="print one JSON object a clip")
+
+    people = _command(commands, "people", _people, "show who is in a clip")
+    people.add_argument("clip", type=Path, metavar="CLIP", help=_CLIP)
+    people.add_argument(
+        "--out", type=Path, default=Path(), metavar="DIR", help="folder for the job folder (.)"
+    )
+    _add_span(people)
+    people.add_argument("--json", action="store_true", help="print JSON")
+
+    doctor = _command(commands, "doctor", _doctor, "check that everything needed is there and works")
+    doctor.add_argument("--json", action="store_true", help="print JSON")
+
+    _command(commands, "worker", _worker, "serve Blender: JSON-RPC on standard input and output")
+
+    preview = _command(commands, "preview", _preview, "render recovered bodies over their footage")
+    preview.add_argument("clip", type=Path, metavar="CLIP", help=_CLIP)
+    preview.add_argument("motions", nargs="+", type=Path, metavar="MOTION", help="motion files of that clip")
+    preview.add_argument(
+        "--out", type=Path, required=True, metavar="FILE.mp4", help="the video; a picture goes beside it"
+    )
+    _add_body(preview)
+
+    bench = commands.add_parser("bench", help="measure speed and memory on this machine")
+    benches = bench.add_subparsers(title="benchmarks", metavar="WHAT", required=True)
+    pipeline = _command(benches, "pipeline", _bench_pipeline, "the whole job on a real clip, stage by stage")
+    pipeline.add_argument("clip", nargs="?", type=Path, metavar="CLIP", help=f"{_CLIP} (the demo's clip)")
+    pipeline.add_argument("--loop", type=int, default=1, metavar="N", help="repeat the clip N times (1)")
+    pipeline.add_argument("--person", default="largest", metavar="WHO", help="whose motion (largest)")
+    pipeline.add_argument("--json", action="store_true", help="print JSON")
+
+    motion = commands.add_parser("motion", help="work with motion files")
+    motions = motion.add_subparsers(title="actions", metavar="ACTION", required=True)
+    export = _command(motions, "export", _export, "write a motion file in another format")
+    export.add_argument("file", type=Path, metavar="FILE", help="motion file (.npz)")
+    export.add_argument("--format", choices=["smpl"], default="smpl", help="the format (smpl)")
+    export.add_argument("--out", type=Path, metavar="FILE", help="the file to write (beside the motion file)")
+    return parser
+
+
+_CLIP: Final = "video file, folder of images, or pattern such as shot_%%04d.png"
+
+
+def _command(commands: Any, name: str, command: Command, purpose: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=purpose, description=purpose[0].upper() + purpose[1:] + ".")
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _add_span(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--start", type=float, metavar="S", help="where to start, seconds (the beginning)")
+    parser.add_argument("--end", type=float, metavar="S", help="where to end, seconds (the end)")
+
+
+def _add_body(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--body", default="open", metavar="BODY", help="open, or a body model file (open)")
+
+
+def _cancel_on_signals() -> threading.Event:
+    """Make the first Ctrl-C (or a polite kill) cancel the job, and the second stop it where it is."""
+    cancelled = threading.Event()
+
+    def cancel(number: int, frame: FrameType | None) -> None:
+        if cancelled.is_set():
+            raise KeyboardInterrupt
+        cancelled.set()
+        say("Cancelling. Press Ctrl-C again to stop at once.")
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, cancel)
+        signal.signal(signal.SIGTERM, cancel)
+    return cancelled

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole flow for one clip: :func:`recover`, from footage to motion files.
+
+Everything heavy (PyTorch, the perception) is imported when a job starts, so that the command line
+and the worker answer at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import fasthmr
+from fasthmr.device import choose_device
+from fasthmr.jobs import Job
+from fasthmr.models import Models
+from fasthmr.progress import Progress
+from fasthmr.request import Clip, RecoverRequest, check, identify
+from fasthmr.stages import choose, find_everyone, fit_everyone, place_everyone
+
+if TYPE_CHECKING:
+    from fasthmr.body import BodyModel
+
+__all__ = ["RecoverRequest", "RecoverResult", "job_folder", "recover"]
+
+
+@dataclass(frozen=True)
+class RecoverResult:
+    """What came out of a job.
+
+    Args:
+        folder: the job's folder.
+        motions: one motion file a person, in the order of the people's numbers.
+        body: the body model file that the motions need, None for the open body.
+        seconds_by_stage: stage -> wall time in this run.
+        reused: parts that an earlier run had finished already.
+    """
+
+    folder: Path
+    motions: tuple[Path, ...]
+    body: Path | None
+    seconds_by_stage: dict[str, float]
+    reused: tuple[str, ...] = ()
+
+
+def recover(
+    request: RecoverRequest, progress: Progress | None = None, models: Models | None = None
+) -> RecoverResult:
+    """Recover the motion of the people in a clip.
+
+    The same request again goes on from its last finished stage (:mod:`fasthmr.jobs`).
+
+    Args:
+        request: what to recover.
+        progress: told how far it is; can cancel. Silent when left out.
+        models: models that are loaded already.
+
+    Raises:
+        BadCall: the request makes no sense, or names people who are not in the clip.
+        BadInput: the footage or another file cannot be read, or the results cannot be written.
+        NobodyFound: there is nobody in the footage.
+        MissingModel: a model file is not there.
+        JobBusy: another process works in the same job folder.
+        Cancelled: through ``progress``; finished stages are kept.
+    """
+    from fasthmr.evidence import Evidence
+    from fasthmr.placement import camera_intrinsics
+
+    check(request)
+    models = models or Models()
+    clip = identify(request.footage, request.start, request.end, progress or Progress())
+    body = models.body(request.body, choose_device(request.device))
+    with Job(job_folder(request.out, clip), clip.path, clip.sha256, _settings(request), progress) as job:
+        people = find_everyone(job, clip, request.start, request.end, models)
+        tracks = choose(people, request.person, clip)
+        intrinsics = camera_intrinsics(clip.footage.info, request.camera_fov)
+        evidences = [Evidence.from_track(track, people, intrinsics) for track in tracks]
+        estimates = fit_everyone(job, tracks, evidences, body)
+        motions = place_everyone(
+            job, clip, tracks, estimates, evidences, body, _provenance(request, clip, body)
+        )
+        return _write_result(job, request, clip, motions, body)
+
+
+def job_folder(out: Path, clip: Clip) -> Path:
+    """Where a clip's job lives: beside its motion files."""
+    return out / f"{clip.name}.job"
+
+
+def _settings(request: RecoverRequest) -> dict[str, Any]:
+    """The request as plain values, for ``job.json``."""
+    values = dataclasses.asdict(request)
+    return {key: os.fspath(value) if isinstance(value, Path) else value for key, value in values.items()}
+
+
+def _provenance(request: RecoverRequest, clip: Clip, body: BodyModel) -> dict[str, Any]:
+    """Where a motion comes from: what its file says in ``meta``."""
+    return {
+        "version": fasthmr.__version__,
+        "model": request.model,
+        "body": body.name,
+        "body_sha256": body.sha256,
+        "footage": {"name": clip.path.name, "sha256": clip.sha256},
+        "settings": {
+            "person": request.person,
+            "start": request.start,
+            "end": request.end,
+            "camera_fov": request.camera_fov,
+        },
+        "licences": {"fasthmr": "Apache-2.0", "body": body.licence, "perception": "Apache-2.0 (BlazePose)"},
+    }
+
+
+def _write_result(
+    job: Job, request: RecoverRequest, clip: Clip, motions: Sequence[Path], body: BodyModel
+) -> RecoverResult:
+    """Stage "write": the body that the motions need, when it is not the open one, and ``result.json``."""
+    started = time.perf_counter()
+    job.progress.report("write", 0, 1)
+    body_path = None
+    if request.body != "open":
+        body_path = request.out / f"{clip.name}.body.npz"
+        body.save(body_path)
+    seconds = {"probe": clip.seconds, **job.seconds, "write": time.perf_counter() - started}
+    seconds = {stage: round(value, 3) for stage, value in seconds.items()}
+    job.finish(
+        {
+            "motions": [path.name for path in motions],
+            "body": body_path.name if body_path else None,
+            "seconds_by_stage": seconds,
+            "reused": job.reused,
+        }
+    )
+    job.progress.report("write", 1, 1)
+    return RecoverResult(job.folder, tuple(motions), body_path, seconds, tuple(job.reused))

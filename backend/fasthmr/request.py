@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a job is asked for, checked before any work: the request, and the clip it is about."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from fasthmr.errors import BadCall, MissingModel
+from fasthmr.progress import Progress
+
+if TYPE_CHECKING:
+    from fasthmr.footage import Footage
+
+PLANNED_MODELS: Final = ("hmr2", "camerahmr")
+
+_NUMBERS: Final = re.compile(r"\s*\d+\s*(,\s*\d+\s*)*")
+_PLACE_HOLDER: Final = re.compile(r"[\s._-]*(%\d*d|#+|[*?]+).*$")
+
+
+@dataclass(frozen=True)
+class RecoverRequest:
+    """What to recover, and how.
+
+    Args:
+        footage: a video file, a folder of images, or a pattern of images.
+        out: the folder for the motion files and the job folder.
+        person: "all", "largest", or the numbers of people, as in "1,3".
+        start: where to start, seconds; None for the beginning.
+        end: where to end, seconds; None for the end.
+        model: the estimator; "open" is the one out of the box.
+        checkpoint: the file of an estimator that needs one.
+        body: "open", or the path of a body model file.
+        device: "auto", "cpu", "cuda" or "mps".
+        camera_fov: horizontal field of view, degrees; None to take it from the footage or a default.
+    """
+
+    footage: Path
+    out: Path
+    person: str = "all"
+    start: float | None = None
+    end: float | None = None
+    model: str = "open"
+    checkpoint: Path | None = None
+    body: str = "open"
+    device: str = "auto"
+    camera_fov: float | None = None
+
+
+@dataclass(frozen=True)
+class Clip:
+    """The footage of a request, opened but not yet decoded.
+
+    Args:
+        footage: gives the frames between the request's start and end.
+        name: what the results are named after.
+        sha256: digest of the whole footage.
+        seconds: how long it took to look at it.
+    """
+
+    footage: Footage
+    name: str
+    sha256: str
+    seconds: float
+
+    @property
+    def path(self) -> Path:
+        """The footage's absolute path."""
+        return self.footage.info.path.absolute()
+
+
+def check(request: RecoverRequest) -> None:
+    """Refuse a request that can never work, before anything is read or written.
+
+    Raises:
+        BadCall: what is wrong with it.
+        MissingModel: it asks for an estimator that this version does not have.
+    """
+    if request.model in PLANNED_MODELS:
+        raise MissingModel(
+            f"This version of FastHMR has no encoder for '{request.model}' yet. Use the model 'open'."
+        )
+    if request.model != "open":
+        raise BadCall(f"Unknown model '{request.model}'. This version has one: 'open'.")
+    if request.checkpoint is not None:
+        raise BadCall("The model 'open' takes no checkpoint. Leave the checkpoint out.")
+    if request.person not in ("all", "largest") and not _NUMBERS.fullmatch(request.person):
+        raise BadCall(f"Who is person '{request.person}'? Give 'all', 'largest', or numbers such as 1,3.")
+    if request.camera_fov is not None and not 0 < request.camera_fov < 180:
+        raise BadCall(
+            f"A camera's field of view is between 0 and 180 degrees; {request.camera_fov:g} cannot be."
+        )
+
+
+def identify(path: Path, start: float | None, end: float | None, progress: Progress) -> Clip:
+    """Open the footage and find out which it is.
+
+    Args:
+        path: a video file, a folder of images, or a pattern of images.
+        start: where to start, seconds; None for the beginning.
+        end: where to end, seconds; None for the end.
+        progress: told that the job began.
+
+    Raises:
+        BadCall: there is nothing between start and end.
+        BadInput: the footage is missing, empty, damaged, or none at all.
+    """
+    from fasthmr.footage import open_footage, sha256_of
+
+    started = time.perf_counter()
+    progress.report("probe", 0, 1)
+    footage = open_footage(path, start, end)
+    digest = sha256_of(path)
+    progress.report("probe", 1, 1)
+    return Clip(footage, clip_name(path), digest, time.perf_counter() - started)
+
+
+def clip_name(path: Path) -> str:
+    """What the results of a clip are named after: its file name without the ending.
+
+    A folder keeps its whole name, and a pattern loses its place-holder ("shot_%04d.png" -> "shot").
+    """
+    name = path.resolve().name if path.is_dir() else path.stem
+    return _PLACE_HOLDER.sub("", name) or "clip"

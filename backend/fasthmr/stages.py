@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The stages of a job: each takes its result from the job folder, or makes it and leaves it there.
+
+What a stage depends on is listed where it is made (the keyword arguments of
+:meth:`fasthmr.jobs.Job.stage`): the stages before it, its own settings, and its code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fasthmr.errors import BadCall, NobodyFound
+from fasthmr.jobs import Job, code_digest
+from fasthmr.models import Models
+from fasthmr.progress import Progress
+from fasthmr.request import Clip
+
+if TYPE_CHECKING:
+    from fasthmr.body import BodyModel
+    from fasthmr.evidence import BodyEstimate, Evidence
+    from fasthmr.people import People, Track
+
+
+def find_everyone(job: Job, clip: Clip, start: float | None, end: float | None, models: Models) -> People:
+    """Stage "people": who is in the clip, where, in which frames.
+
+    Args:
+        job: the open job.
+        clip: the footage, opened between start and end.
+        start: where it starts, seconds.
+        end: where it ends, seconds.
+        models: gives the detector, which is loaded only when the stage is not finished already.
+
+    Raises:
+        NobodyFound: nobody is in it.
+    """
+    from fasthmr.people import People, find_people
+
+    def make() -> list[People]:
+        try:
+            return [find_people(clip.footage, models.detector(), job.progress)]
+        finally:
+            clip.footage.close()
+            for warning in clip.footage.warnings:
+                job.progress.log(warning)
+
+    (people,) = job.stage(
+        "people",
+        [job.folder / "people.npz"],
+        make,
+        People.save,
+        People.load,
+        footage=clip.sha256,
+        start=start,
+        end=end,
+        code=code_digest("footage", "people"),
+    )
+    return people
+
+
+def choose(people: People, wanted: str, clip: Clip) -> list[Track]:
+    """The tracks of the people that were asked for.
+
+    Raises:
+        BadCall: somebody asked for is not in the clip; the message lists who is.
+        NobodyFound: there is nobody at all.
+    """
+    if not people.tracks:
+        raise NobodyFound(f"Nobody was found in {clip.path}. Choose footage that shows a person well.")
+    if wanted == "all":
+        return list(people.tracks)
+    if wanted == "largest":
+        return [people.tracks[0]]
+    there = {track.person: track for track in people.tracks}
+    numbers = sorted({int(number) for number in wanted.split(",")})
+    if unknown := [number for number in numbers if number not in there]:
+        known = ", ".join(f"{n} (frames {t.first_frame} to {t.last_frame})" for n, t in there.items())
+        raise BadCall(
+            f"{clip.path.name} has no person {', '.join(map(str, unknown))}. It has: {known}. "
+            "`fasthmr people` shows them."
+        )
+    return [there[number] for number in numbers]
+
+
+def fit_everyone(
+    job: Job, tracks: Sequence[Track], evidences: Sequence[Evidence], body: BodyModel
+) -> list[BodyEstimate]:
+    """Stage "fit": the body of each person in the camera's frame."""
+    from fasthmr.decoder.landmark_fit import fit_landmarks
+    from fasthmr.evidence import BodyEstimate
+
+    frames = [evidence.frame_count for evidence in evidences]
+    estimates: list[BodyEstimate] = []
+    for index, (track, evidence) in enumerate(zip(tracks, evidences, strict=True)):
+        part = _PartOfStage(job.progress, sum(frames[:index]), frames[index], sum(frames))
+        part.report("fit", 0, 1)
+
+        def make(evidence: Evidence = evidence, part: Progress = part) -> list[BodyEstimate]:
+            return [fit_landmarks(evidence, body, part)]
+
+        estimates += job.stage(
+            _fit_name(track),
+            [job.folder / f"{_fit_name(track)}.npz"],
+            make,
+            BodyEstimate.save,
+            BodyEstimate.load,
+            people=job.fingerprint("people"),
+            intrinsics=evidence.intrinsics.tolist(),
+            body=body.sha256,
+            code=code_digest("decoder/landmark_fit", "body", "evidence.py"),
+        )
+        part.report("fit", 1, 1)
+    return estimates
+
+
+def place_everyone(
+    job: Job,
+    clip: Clip,
+    tracks: Sequence[Track],
+    estimates: Sequence[BodyEstimate],
+    evidences: Sequence[Evidence],
+    body: BodyModel,
+    provenance: Mapping[str, Any],
+) -> list[Path]:
+    """Stage "place": the people in one world, a motion file each, beside the job folder.
+
+    Returns:
+        The motion files, in the order of the tracks.
+    """
+    from fasthmr.motion import Motion
+    from fasthmr.placement import place
+
+    paths = [job.folder.parent / f"{clip.name}.person{track.person:02d}.npz" for track in tracks]
+    job.progress.report("place", 0, len(paths))
+    job.stage(
+        "place",
+        paths,
+        lambda: place(estimates, evidences, body, provenance),
+        Motion.save,
+        Motion.load,
+        fits=[job.fingerprint(_fit_name(track)) for track in tracks],
+        provenance=provenance,
+        code=code_digest("placement", "body", "evidence.py", "motion.py"),
+    )
+    job.progress.report("place", len(paths), len(paths))
+    return paths
+
+
+def _fit_name(track: Track) -> str:
+    return f"fit.person{track.person:02d}"
+
+
+class _PartOfStage(Progress):
+    """One person's share of a stage, reported as frames of all people, so that it never starts again."""
+
+    def __init__(self, whole: Progress, before: int, frames: int, total: int) -> None:
+        super().__init__(whole.cancelled)
+        self._whole, self._before, self._frames, self._total = whole, before, frames, total
+
+    def show(self, stage: str, done: int, total: int | None) -> None:
+        share = min(1.0, done / total) if total else 0.0
+        self._whole.show(stage, self._before + int(self._frames * share), self._total)
+
+    def log(self, message: str) -> None:
+        self._whole.log(message)
