@@ -49,6 +49,7 @@ DEMO_PACKAGE = "sports2d==0.8.34"
 DEMO_CLIP = "Sports2D/Demo/demo.mp4"
 
 BODY = ROOT / "backend/fasthmr/body/open_body.npz"
+BUNDLE = ROOT / "backend/fasthmr/weights/pose_landmarker.task"
 EXTENSION = "recover_motion"
 ADDON_TESTS = ROOT / "tests/blender_addon"
 
@@ -157,6 +158,9 @@ def find_python(versions: Sequence[str]) -> tuple[str, str]:
 
 # --- environments and steps
 
+# Says nothing where an interruption left an environment without pip, or one that is the system's own Python.
+SOUND = "import sys, pip; sys.prefix != sys.base_prefix and print(*sys.version_info[:2], sep='.')"
+
 
 class Environment:
     """A virtual environment, with a stamp for each step that is finished in it.
@@ -169,7 +173,7 @@ class Environment:
     def __init__(self, folder: Path, versions: Sequence[str]) -> None:
         self.folder = folder
         self.python = self.program("python")
-        self.version = answer([self.python, "-c", "import sys, pip; print('%d.%d' % sys.version_info[:2])"])
+        self.version = answer([self.python, "-c", SOUND])
         if self.version not in versions:
             self.version, base = find_python(versions)
             say(f"==> Making {folder.relative_to(ROOT).as_posix()} with Python {self.version} ({base})")
@@ -297,7 +301,7 @@ def install_backend(folder: str = ".venv", extra: str = "") -> Environment:
 def ready_backend(extra: str = "") -> Environment:
     """Make ``.venv`` ready to recover motion: the backend, the perception bundle and the open body."""
     env = install_backend(extra=extra)
-    must_run("Preparing the perception bundle", [env.python, "-m", "fasthmr.people.bundle"])
+    must_run("Preparing the perception bundle", [env.python, "-m", "fasthmr.people.bundle", BUNDLE])
     if not BODY.is_file():
         raise SetupError(f"The body file {BODY} is missing: get it back with git, or run build.py body.")
     return env
