@@ -108,6 +108,17 @@ def _bench_pipeline(options: argparse.Namespace, cancelled: threading.Event) -> 
     return 0
 
 
+def _evaluate(options: argparse.Namespace, cancelled: threading.Event) -> int:
+    from fasthmr.evaluation.evaluate import as_table, evaluate_job
+
+    rows = [row for folder in options.jobs for row in evaluate_job(folder)]
+    if options.json:
+        put_json(rows)
+    else:
+        put(as_table(rows))
+    return 0
+
+
 def _preview(options: argparse.Namespace, cancelled: threading.Event) -> int:
     from fasthmr.cli_recover import write_preview
 
@@ -178,6 +189,10 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, required=True, metavar="FILE.mp4", help="the video; a picture goes beside it"
     )
     _add_body(preview)
+
+    evaluate = _command(commands, "evaluate", _evaluate, "measure the motions of finished jobs")
+    evaluate.add_argument("jobs", nargs="+", type=Path, metavar="JOB", help="job folders (<clip>.job)")
+    evaluate.add_argument("--json", action="store_true", help="print JSON")
 
     bench = commands.add_parser("bench", help="measure speed and memory on this machine")
     benches = bench.add_subparsers(title="benchmarks", metavar="WHAT", required=True)
