@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Figures: of motions, and of how long it takes to make them."""

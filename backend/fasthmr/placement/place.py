@@ -39,6 +39,7 @@ def place(
     Returns:
         One motion a person, in the same order.
     """
+    body = body.to("cpu", torch.float32)
     world_from_camera = np.eye(4)
     world_from_camera[:3, :3] = LEVEL_CAMERA
     soles = [_soles_in_camera(estimate, body) for estimate in estimates]

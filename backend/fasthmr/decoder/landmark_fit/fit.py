@@ -82,6 +82,7 @@ def fit_landmarks(
     """
     progress = progress or Progress()
     settings = settings or FitSettings()
+    body = body.to("cpu", torch.float32)  # hundreds of tiny operations a step: a GPU would only wait
     evidence = without_side_swaps(evidence)
     marks = landmark_model(body)
     objective = Objective(body, marks, joint_limits(), settings.deviations)
