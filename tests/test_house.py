@@ -13,7 +13,7 @@ import pytest
 
 import build
 import fasthmr
-from fasthmr import errors
+from fasthmr import cli, errors
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "backend/fasthmr"
@@ -181,6 +181,13 @@ def test_documents_name_only_verbs_that_build_has(document: str) -> None:
 
 def test_readme_explains_every_verb_of_build() -> None:
     assert set(build.VERBS) <= set(re.findall(r"build\.py ([a-z]+)", README))
+
+
+@pytest.mark.parametrize("verb", sorted(set(re.findall(r"(?:bin/|`)fasthmr ([a-z]+)", README))))
+def test_readme_names_only_commands_that_fasthmr_has(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([verb, "--help"])
+    assert stopped.value.code == 0, capsys.readouterr().err
 
 
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
