@@ -159,7 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_span(recover)
     recover.add_argument("--model", default="open", metavar="MODEL", help="estimator: open (open)")
     _add_body(recover)
-    recover.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (auto)")
+    recover.add_argument("--device", default="auto", help="where networks run: auto, cpu, cuda or mps (auto)")
     recover.add_argument(
         "--camera-fov",
         type=float,

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from fasthmr.cli_output import put, put_json, report, say, worst
 from fasthmr.cli_progress import CommandProgress
-from fasthmr.device import choose_device
 from fasthmr.errors import BadCall, Cancelled, FastHMRError
 from fasthmr.models import Models
 from fasthmr.pipeline import RecoverRequest, RecoverResult, recover
@@ -71,7 +70,7 @@ def write_preview(
     from fasthmr.preview import render_preview
 
     loaded = [Motion.load(path) for path in motions]
-    model = (models or Models()).body(body, choose_device("cpu"))
+    model = (models or Models()).body(body)
     picture = video.with_suffix(".png")
     with CommandProgress(cancelled) as progress, open_footage(clip, progress=progress) as footage:
         render_preview(footage, loaded, model, video, picture, progress)

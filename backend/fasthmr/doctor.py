@@ -150,7 +150,7 @@ def _torch() -> str:
     matrix = torch.ones(8, 8)
     if float((matrix @ matrix).sum()) != 512.0:
         raise Trouble(f"{torch.__version__} multiplies matrices wrongly", "Install PyTorch again.")
-    return torch.__version__
+    return str(torch.__version__)
 
 
 def _device() -> str:

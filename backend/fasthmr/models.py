@@ -6,9 +6,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import torch
+from fasthmr.jobs import sha256_of_file
 
+if TYPE_CHECKING:
     from fasthmr.body import BodyModel
     from fasthmr.people import PersonDetector
 
@@ -18,7 +18,7 @@ class Models:
 
     def __init__(self) -> None:
         self._detector: PersonDetector | None = None
-        self._bodies: dict[tuple[str, float, str], BodyModel] = {}
+        self._bodies: dict[tuple[str, float], BodyModel] = {}
 
     def detector(self) -> PersonDetector:
         """The person detector out of the box.
@@ -32,8 +32,18 @@ class Models:
             self._detector = BlazePoseDetector()
         return self._detector
 
-    def body(self, name: str, device: torch.device) -> BodyModel:
-        """A body model on a device: "open", or the path of a user's own.
+    def detector_digest(self) -> str:
+        """Digest of the detector's files, without loading them.
+
+        Raises:
+            MissingModel: they were not prepared.
+        """
+        from fasthmr.people.bundle import find_bundle
+
+        return sha256_of_file(find_bundle())
+
+    def body(self, name: str) -> BodyModel:
+        """A body model: "open", or the path of a user's own.
 
         Raises:
             MissingModel: there is no such file.
@@ -43,10 +53,9 @@ class Models:
 
         path = Path(name)
         changed = path.stat().st_mtime if path.is_file() else 0.0  # a file that changed is read again
-        key = (name, changed, str(device))
-        if key not in self._bodies:
-            self._bodies[key] = load_body(name).to(device)
-        return self._bodies[key]
+        if (name, changed) not in self._bodies:
+            self._bodies[name, changed] = load_body(name)
+        return self._bodies[name, changed]
 
     def close(self) -> None:
         """Free what was loaded; it is loaded again when asked for."""

@@ -21,7 +21,7 @@ from fasthmr.jobs import Job
 from fasthmr.models import Models
 from fasthmr.progress import Progress
 from fasthmr.request import Clip, RecoverRequest, check, identify
-from fasthmr.stages import choose, find_everyone, fit_everyone, place_everyone
+from fasthmr.stages import choose, find_everyone, fit_everyone, gather_evidence, place_everyone
 
 if TYPE_CHECKING:
     from fasthmr.body import BodyModel
@@ -68,18 +68,15 @@ def recover(
         JobBusy: another process works in the same job folder.
         Cancelled: through ``progress``; finished stages are kept.
     """
-    from fasthmr.evidence import Evidence
-    from fasthmr.placement import camera_intrinsics
-
     check(request)
     models = models or Models()
     clip = identify(request.footage, request.start, request.end, progress or Progress())
-    body = models.body(request.body, choose_device(request.device))
+    choose_device(request.device)  # the estimator "open" needs no more than the CPU; a wrong name is refused
+    body = models.body(request.body)
     with Job(job_folder(request.out, clip), clip.path, clip.sha256, _settings(request), progress) as job:
         people = find_everyone(job, clip, request.start, request.end, models)
         tracks = choose(people, request.person, clip)
-        intrinsics = camera_intrinsics(clip.footage.info, request.camera_fov)
-        evidences = [Evidence.from_track(track, people, intrinsics) for track in tracks]
+        evidences = gather_evidence(clip, people, tracks, request.camera_fov)
         estimates = fit_everyone(job, tracks, evidences, body)
         motions = place_everyone(
             job, clip, tracks, estimates, evidences, body, _provenance(request, clip, body)

@@ -35,6 +35,7 @@ def find_everyone(job: Job, clip: Clip, start: float | None, end: float | None, 
 
     Raises:
         NobodyFound: nobody is in it.
+        MissingModel: the detector's files are not there.
     """
     from fasthmr.people import People, find_people
 
@@ -55,6 +56,7 @@ def find_everyone(job: Job, clip: Clip, start: float | None, end: float | None, 
         footage=clip.sha256,
         start=start,
         end=end,
+        detector=models.detector_digest(),
         code=code_digest("footage", "people"),
     )
     return people
@@ -82,6 +84,24 @@ def choose(people: People, wanted: str, clip: Clip) -> list[Track]:
             "`fasthmr people` shows them."
         )
     return [there[number] for number in numbers]
+
+
+def gather_evidence(
+    clip: Clip, people: People, tracks: Sequence[Track], camera_fov: float | None
+) -> list[Evidence]:
+    """What was seen of each person, in every frame of the person's span, with the clip's camera.
+
+    Args:
+        clip: the footage.
+        people: everybody in it.
+        tracks: the people asked for.
+        camera_fov: horizontal field of view in degrees, None to take it from the footage or a default.
+    """
+    from fasthmr.evidence import Evidence
+    from fasthmr.placement import camera_intrinsics
+
+    intrinsics = camera_intrinsics(clip.footage.info, camera_fov)
+    return [Evidence.from_track(track, people, intrinsics) for track in tracks]
 
 
 def fit_everyone(
