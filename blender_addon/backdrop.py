@@ -48,10 +48,7 @@ def add_backdrop(
         ImportProblem: Blender cannot open the footage.
     """
     path = first_file(footage)
-    try:
-        clip = bpy.data.movieclips.load(str(path))
-    except RuntimeError as error:
-        raise ImportProblem(f"Blender cannot open the footage {path}: {error}") from error
+    clip = _open_clip(path)
     clip.name = camera.name
     if clip.source == "MOVIE":
         frame_rate = clip.fps
@@ -107,6 +104,19 @@ def _by_number(name: str) -> list[tuple[int, int, str]]:
     return [(1, int(part), part) if part.isdigit() else (0, 0, part) for part in parts if part]
 
 
+def _open_clip(path: Path) -> bpy.types.MovieClip:
+    try:
+        clip = bpy.data.movieclips.load(str(path))
+    except RuntimeError as error:
+        raise ImportProblem(f"Blender cannot open the footage {path}: {error}") from error
+    if min(clip.size) < 1 or (clip.source == "MOVIE" and not clip.fps > 0):
+        bpy.data.movieclips.remove(clip)
+        raise ImportProblem(
+            f"Blender cannot open the footage {path}: it is no movie or picture that it knows."
+        )
+    return clip
+
+
 def _keep_in_step(clip: bpy.types.MovieClip, clip_rate: float, scene_rate: float, start_frame: int) -> None:
     """Show clip frame 1 + t * clip_rate at scene frame start + t * scene_rate.
 
@@ -118,6 +128,7 @@ def _keep_in_step(clip: bpy.types.MovieClip, clip_rate: float, scene_rate: float
     if abs(drift) < _IN_STEP:
         return
     curve = Channels(clip, clip.name, SLOT_NAME).new("frame_start", 0, "Retiming")
+    curve.update_autoflags(clip)  # tells the curve that it makes whole numbers, to be rounded and not cut off
     curve.keyframe_points.add(2)
     curve.keyframe_points.foreach_set(
         "co", np.array([start_frame, start_frame, start_frame + length, start_frame + drift], np.float32)

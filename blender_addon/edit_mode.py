@@ -17,25 +17,36 @@ def edit_mode(context: bpy.types.Context, thing: bpy.types.Object) -> Iterator[N
     mode = active.mode if active else "OBJECT"
     sharing = [item for item in layer.objects if item.mode == mode != "OBJECT"]  # several can be in one mode
     selected = list(layer.objects.selected)
-    # The operators that change the mode need a window, which timers and some scripts do not have. Any
-    # window serves, as long as the scene stays the caller's.
-    windows = context.window_manager.windows
-    window = context.window or (windows[0] if windows else None)
-    with context.temp_override(window=window, scene=context.scene, view_layer=layer):
-        if mode != "OBJECT":
-            bpy.ops.object.mode_set(mode="OBJECT")
+    if active and mode != "OBJECT":
+        _set_mode(context, active, "OBJECT")
+    try:
+        _select_only(layer, [thing], thing)
+        _set_mode(context, thing, "EDIT")
         try:
-            _select_only(layer, [thing], thing)
-            bpy.ops.object.mode_set(mode="EDIT")
-            try:
-                yield
-            finally:
-                bpy.ops.object.mode_set(mode="OBJECT")
+            yield
         finally:
-            _select_only(layer, sharing, active)
-            if mode != "OBJECT":
-                bpy.ops.object.mode_set(mode=mode)
-            _select_only(layer, selected, active)
+            _set_mode(context, thing, "OBJECT")
+    finally:
+        _select_only(layer, sharing, active)
+        if active and mode != "OBJECT":
+            _set_mode(context, active, mode)
+        _select_only(layer, selected, active)
+
+
+def _set_mode(context: bpy.types.Context, thing: bpy.types.Object, mode: str) -> None:
+    """Change the mode of the active object, in a context with or without a window."""
+    # The operator takes the active object of the window's scene, which need not be the caller's; and it
+    # needs a window, which a timer may lack.
+    place = {
+        "scene": context.scene,
+        "view_layer": context.view_layer,
+        "active_object": thing,
+        "object": thing,
+    }
+    if context.window is None:
+        place["window"] = context.window_manager.windows[0]
+    with context.temp_override(**place):
+        bpy.ops.object.mode_set(mode=mode)
 
 
 def _select_only(

@@ -145,7 +145,9 @@ def _bodies(
         if not motion.meta and path == open_body_path():
             # AMASS shapes are SMPL's; in the open body's shape space the same numbers mean something else
             betas = np.zeros_like(betas)
-            notes.append(f"{motion.path.name} has a shape for SMPL's body; the open body keeps its mean shape.")
+            notes.append(
+                f"{motion.path.name} has a shape for SMPL's body; the open body keeps its mean shape."
+            )
         found.append((read[path], betas))
     return found
 
@@ -188,7 +190,9 @@ def _camera(
                 camera.data, Path(footage), track.image_size, motions[0].frame_rate, scene.render, start_frame
             )
         except ImportProblem as problem:
-            notes.append(f"{problem} The motion was imported without it.")  # a picture is no reason to lose it
+            notes.append(
+                f"{problem} The motion was imported without it."
+            )  # a picture is no reason to lose it
     return camera
 
 

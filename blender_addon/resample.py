@@ -16,7 +16,7 @@ import numpy as np
 from .rotations import slerp
 
 # A sample this close to a whole frame (in frames) is taken as it is: no blur from rounding errors.
-_SAME_FRAME = 1e-3
+_SAME_FRAME = 1e-4
 
 
 def scene_rate(scene) -> float:

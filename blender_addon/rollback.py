@@ -32,7 +32,10 @@ def undone_on_failure(scene: bpy.types.Scene) -> Iterator[None]:
         yield
     except BaseException:
         made = [
-            block for kind in _KINDS for block in getattr(bpy.data, kind) if block.session_uid not in before[kind]
+            block
+            for kind in _KINDS
+            for block in getattr(bpy.data, kind)
+            if block.session_uid not in before[kind]
         ]
         bpy.data.batch_remove(made)
         scene.camera = camera

@@ -5,14 +5,20 @@ Nothing here needs torch or the backend, so that the tests run in the Python of 
 that need only numpy are tested without bpy too.
 """
 
+import importlib
+import importlib.util
 import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    import bpy
 
 _REPOSITORY = Path(__file__).parents[2]
 _OPEN_BODY = _REPOSITORY / "backend" / "fasthmr" / "body" / "open_body.npz"
@@ -36,6 +42,7 @@ def _stage() -> None:
 
 
 _stage()
+importlib.invalidate_caches()  # Python may have looked into the folder a moment before the package was there
 
 # these come from the folders above
 from smpl_reference import BodyArrays, sphere_body  # noqa: E402
@@ -43,6 +50,20 @@ from smpl_reference import BodyArrays, sphere_body  # noqa: E402
 
 def pytest_unconfigure() -> None:
     shutil.rmtree(_SCRATCH, ignore_errors=True)
+
+
+class _NeedsBlender(pytest.Module):
+    """A test module that cannot even be imported where there is no bpy."""
+
+    def collect(self):
+        pytest.skip("needs Blender as a Python module (pip install bpy)", allow_module_level=True)
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    needs_blender = "\nimport bpy\n" in module_path.read_text(encoding="utf-8")
+    if needs_blender and importlib.util.find_spec("bpy") is None:
+        return _NeedsBlender.from_parent(parent, path=module_path)
+    return None
 
 
 @pytest.fixture(scope="session")
@@ -69,9 +90,11 @@ def body(request: pytest.FixtureRequest) -> BodyArrays:
 
 
 @pytest.fixture
-def blender() -> Iterator[object]:
-    """An empty scene in bpy; the test is skipped where there is no bpy."""
-    bpy = pytest.importorskip("bpy", reason="needs Blender as a Python module (pip install bpy)")
+def scene() -> Iterator["bpy.types.Scene"]:
+    """The scene of an empty file, at 30 frames per second."""
+    import bpy
+
     bpy.ops.wm.read_factory_settings(use_empty=True)
-    yield bpy
+    bpy.context.scene.render.fps = 30
+    yield bpy.context.scene
     bpy.ops.wm.read_factory_settings(use_empty=True)

@@ -75,7 +75,9 @@ def sphere_body(seed: int) -> BodyArrays:
         weights[own, joint] = 1
         weights[own, max(PARENTS[joint], 0)] += random.uniform(0, 1, len(corners))
         regressor[joint, own] = random.dirichlet(np.full(len(corners), 5.0))
-    faces = np.array([[j * len(corners) + corner for corner in face] for j in range(24) for face in triangles])
+    faces = np.array(
+        [[j * len(corners) + corner for corner in face] for j in range(24) for face in triangles]
+    )
     return BodyArrays(
         template.astype(np.float32),
         random.normal(0, 0.008, (count, 3, 10)).astype(np.float32),
@@ -139,7 +141,9 @@ def level_camera(count: int) -> np.ndarray:
     return np.tile(matrix, (count, 1, 1))
 
 
-def motion_arrays(count: int, seed: int, frame_rate: float = 30.0, angle: float = 0.6) -> dict[str, np.ndarray]:
+def motion_arrays(
+    count: int, seed: int, frame_rate: float = 30.0, angle: float = 0.6
+) -> dict[str, np.ndarray]:
     """A motion file's arrays with random values that the format allows.
 
     Args:
