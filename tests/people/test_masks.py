@@ -6,10 +6,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from fasthmr.people.masks import PackedMask
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+
+from fasthmr.people.masks import PackedMask
 
 CELLS = arrays(bool, st.tuples(st.integers(1, 40), st.integers(1, 40)))
 

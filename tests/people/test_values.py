@@ -10,6 +10,7 @@ from typing import IO
 
 import numpy as np
 import pytest
+
 from fasthmr.errors import BadInput
 from fasthmr.people import LANDMARK_COUNT, PackedMask, People, Track
 
@@ -172,7 +173,7 @@ def test_a_failed_write_keeps_the_earlier_file(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "savez_compressed", full_disk)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(BadInput, match="disk is full"):
         people.save(path)
     monkeypatch.undo()
     assert path.read_bytes() == before

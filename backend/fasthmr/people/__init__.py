@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who is in the footage: detection, tracking, landmarks, masks."""
 
+from fasthmr.people.blazepose import BlazePoseDetector
 from fasthmr.people.detection import Detection, PersonDetector
 from fasthmr.people.landmarks import (
     LANDMARK_COUNT,
@@ -18,6 +19,7 @@ __all__ = [
     "LANDMARK_LIMBS",
     "LANDMARK_MIRROR",
     "LANDMARK_NAMES",
+    "BlazePoseDetector",
     "Detection",
     "PackedMask",
     "People",

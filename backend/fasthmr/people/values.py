@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 
 from fasthmr.errors import BadInput
+from fasthmr.files import load_arrays, save_arrays
 from fasthmr.people.landmarks import LANDMARK_COUNT
 from fasthmr.people.masks import PackedMask
 
@@ -137,8 +136,11 @@ class People:
         return len(track) / max(1, int(within.sum()))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the people to an ``.npz``; the file appears whole or not at all."""
-        path = Path(path)
+        """Write the people to an ``.npz``; the file appears whole or not at all.
+
+        Raises:
+            BadInput: the place cannot be written to.
+        """
         arrays: dict[str, np.ndarray] = {
             "frame_indices": np.asarray(self.frame_indices, np.int64),
             "timestamps": np.asarray(self.timestamps, np.float64),
@@ -158,7 +160,7 @@ class People:
             "thumbnails": sorted(int(person) for person in self.thumbnails),
         }
         arrays["header"] = np.array(json.dumps(header))
-        _write_npz(path, arrays)
+        save_arrays(Path(path), arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> People:
@@ -167,18 +169,16 @@ class People:
         Raises:
             BadInput: the file is missing, damaged, of a newer schema or not such a file.
         """
-        path = Path(path)
+        arrays = load_arrays(Path(path), "people file")
         try:
-            with np.load(path, allow_pickle=False) as file:
-                return cls._from_arrays(file)
-        except FileNotFoundError as error:
-            raise BadInput(f"{path}: there is no such file.") from error
+            return cls._from_arrays(arrays)
         except BadInput as error:
             raise BadInput(f"{path}: {error}") from error
-        except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise BadInput(_damaged(path, error)) from error
-        except (zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-            raise BadInput(_damaged(path, error)) from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise BadInput(
+                f"{path}: not a people file of FastHMR, or damaged ({error}). "
+                "Delete it and run the job again; it is made anew from the footage."
+            ) from error
 
     @classmethod
     def _from_arrays(cls, file: Mapping[str, np.ndarray]) -> People:
@@ -254,21 +254,3 @@ def _masks_from_arrays(
         mask.check()
         masks.append(mask)
     return tuple(masks)
-
-
-def _damaged(path: Path, error: BaseException) -> str:
-    return (
-        f"{path}: not a people file of FastHMR, or damaged ({error}). "
-        "Delete it and run the job again; it is made anew from the footage."
-    )
-
-
-def _write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write beside the target and rename, so that nobody ever sees half a file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("wb") as stream:
-            np.savez_compressed(stream, **arrays)  # pyright: ignore[reportArgumentType]
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

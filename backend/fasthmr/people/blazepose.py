@@ -1,0 +1,381 @@
+# SPDX-License-Identifier: Apache-2.0
+"""BlazePose as a detector of several people, that follows each of them from frame to frame.
+
+Searching whole pictures is slow and misses small or bent figures; reading a region in which a person is
+known to be is quick and sure. So the whole picture is searched only in the last frame of each run of
+frames (and in a shot's first). Who is found there is followed: onwards into the next run, and back to the
+beginning of this one. In between, a person's region comes from the person's landmarks in the frame before,
+moved on by the speed so far.
+
+Identities are not decided here: a region that follows one person can slip to another when they cross.
+:mod:`fasthmr.people.tracking` decides on all the detections of a shot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+
+from fasthmr.people.detection import Detection
+from fasthmr.people.landmarks import LANDMARK_INDEX
+from fasthmr.people.masks import PackedMask
+from fasthmr.people.plausibility import LIMB_LANDMARKS, plausibility
+from fasthmr.people.pose_networks import LandmarkReader, PersonSearch, Reading, Region, box_overlap
+
+# The network's own score from which a person is followed (MediaPipe's default), and how much of a person
+# it must look like: more to be taken up, less to be kept.
+_MIN_SCORE: Final = 0.5
+_MIN_PLAUSIBILITY_NEW: Final = 0.5
+_MIN_PLAUSIBILITY_KNOWN: Final = 0.15
+# Finds of the search are only proposals to read.
+_MIN_PROPOSAL: Final = 0.3
+# Smaller figures carry no pose that could be recovered: 24 pixels are three cells of the landmark maps.
+_MIN_SIDE: Final = 24.0
+# Smaller windows only enlarge pixels: figures in them are not read better.
+_MIN_WINDOW: Final = 320
+# Every this many runs, all of the finest windows have been searched.
+_FINE_TURNS: Final = 4
+# Frames for which a person who was lost is looked for in the last region.
+_PATIENCE: Final = 8
+# Landmarks that place a head and shoulders.
+_UPPER: Final = np.array(
+    [LANDMARK_INDEX[name] for name in ("nose", "left_ear", "right_ear", "left_shoulder", "right_shoulder")]
+)
+
+
+@dataclass
+class _Figure:
+    """Somebody who is being followed."""
+
+    reading: Reading
+    velocity: np.ndarray = field(default_factory=lambda: np.zeros(2))
+    lost: int = 0
+
+    def expected(self) -> Region:
+        """Where to look in the next frame."""
+        region = self.reading.following
+        step = self.velocity * 0.5**self.lost
+        longest = 0.2 * region.side
+        step = step * min(1.0, longest / max(longest, float(np.hypot(*step))))
+        return replace(region, x=region.x + step[0], y=region.y + step[1])
+
+    def seen(self, reading: Reading) -> None:
+        """Take over what was read in the next frame."""
+        before, now = self.reading.following, reading.following
+        step = np.array([now.x - before.x, now.y - before.y]) / (self.lost + 1)
+        self.velocity = 0.5 * (self.velocity + step)
+        self.reading = reading
+        self.lost = 0
+
+
+class BlazePoseDetector:
+    """Finds people, their landmarks and masks with BlazePose; a :class:`PersonDetector`.
+
+    Args:
+        bundle: the perception bundle; found by :func:`fasthmr.people.bundle.find_bundle` when left out.
+        max_people: the largest are kept where there are more.
+        threads: threads of the networks; the machine's cores, at most 4, when left out.
+
+    Raises:
+        MissingModel: the bundle or its runtime is missing or damaged.
+    """
+
+    def __init__(self, bundle: Path | None = None, max_people: int = 8, threads: int | None = None) -> None:
+        from fasthmr.people.bundle import read_bundle  # here: the module is run as a program too
+
+        search, landmarks = read_bundle(bundle)
+        self._search = PersonSearch(search, threads)
+        self._reader = LandmarkReader(landmarks, threads)
+        self._max_people = max_people
+        self._figures: list[_Figure] = []
+        self._turn = 0
+
+    def reset(self) -> None:
+        """Forget everybody: the next frames belong to another shot."""
+        self._figures = []
+        self._turn = 0
+
+    def close(self) -> None:
+        """Forget everybody; nothing else is held."""
+        self.reset()
+
+    def detect(self, images: Sequence[np.ndarray], timestamps: Sequence[float]) -> list[list[Detection]]:
+        """The people in the next frames of a shot (see :class:`PersonDetector`)."""
+        del timestamps  # speeds are per frame here
+        readings: list[list[Reading]] = []
+        for position, image in enumerate(images):
+            self._follow(image)
+            if self._turn == 0 and position == 0 and len(images) > 1:
+                self._figures = self._newcomers(image, [], everywhere=True)
+            readings.append([figure.reading for figure in self._figures if not figure.lost])
+        if images:
+            newcomers = self._newcomers(images[-1], readings[-1], everywhere=self._turn == 0)
+            for newcomer in newcomers:
+                readings[-1].append(newcomer.reading)
+                for position, reading in self._backwards(newcomer, images, readings):
+                    readings[position].append(reading)
+            self._figures = self._largest(self._figures + newcomers)
+            self._turn += 1
+        return [
+            [
+                detection
+                for reading in frame
+                if (detection := to_detection(reading, (image.shape[1], image.shape[0]))) is not None
+            ]
+            for frame, image in zip(readings, images, strict=True)
+        ]
+
+    def _largest(self, figures: list[_Figure]) -> list[_Figure]:
+        return sorted(figures, key=lambda figure: -figure.reading.following.side)[: self._max_people]
+
+    def _follow(self, image: np.ndarray) -> None:
+        """Read everybody who is being followed in the next frame."""
+        found: list[tuple[float, _Figure, Reading]] = []
+        for figure in self._figures:
+            region = figure.expected()
+            reading = self._read(image, region)
+            if reading is None:
+                figure.lost += 1
+                continue
+            jump = np.hypot(reading.following.x - region.x, reading.following.y - region.y) / region.side
+            found.append((float(jump), figure, reading))
+        # Two regions that slipped onto one person: the better reading that had to jump less keeps it.
+        found.sort(key=lambda entry: entry[0] - quality(entry[2]))
+        kept: list[Reading] = []
+        for _, figure, reading in found:
+            if any(same_person(reading, other) for other in kept):
+                figure.lost += 1
+            else:
+                figure.seen(reading)
+                kept.append(reading)
+        height, width = image.shape[:2]
+        self._figures = [
+            figure
+            for figure in self._figures
+            if figure.lost <= _PATIENCE and _is_inside(figure.expected(), width, height)
+        ]
+
+    def _backwards(
+        self, newcomer: _Figure, images: Sequence[np.ndarray], readings: list[list[Reading]]
+    ) -> list[tuple[int, Reading]]:
+        """Follow somebody found in the last frame back to where the person was known or cannot be seen."""
+        figure = _Figure(newcomer.reading)
+        found: list[tuple[int, Reading]] = []
+        for position in range(len(images) - 2, -1, -1):
+            reading = self._read(images[position], figure.expected())
+            if reading is None:
+                figure.lost += 1
+                if figure.lost > _PATIENCE:
+                    break
+                continue
+            if any(same_person(reading, other) for other in readings[position]):
+                break
+            figure.seen(reading)
+            found.append((position, reading))
+            if position == len(images) - 2:
+                newcomer.velocity = -figure.velocity
+        return found
+
+    def _read(self, image: np.ndarray, region: Region) -> Reading | None:
+        """Read a region, twice if the person lies badly in it; None if there is nobody."""
+        reading = self._reader.read(image, region)
+        if not _fits(reading) and reading.score > 0.1:
+            reading = self._reader.read(image, reading.following)
+        return reading if _is_person(reading, _MIN_PLAUSIBILITY_KNOWN) else None
+
+    def _newcomers(
+        self, image: np.ndarray, known: Sequence[Reading], everywhere: bool = False
+    ) -> list[_Figure]:
+        """Search the picture for people who are not known yet.
+
+        Small figures are too small for the search in the whole picture, so that it is searched in
+        windows too. The finest windows are many: they take turns unless ``everywhere``.
+        """
+        height, width = image.shape[:2]
+        windows = search_windows(width, height)
+        fine = windows[2] if everywhere else windows[2][self._turn % _FINE_TURNS :: _FINE_TURNS]
+        found: list[Reading] = []
+        for left, top, side in (*windows[0], *windows[1], *fine):
+            piece = image[top : top + side, left : left + side]
+            for _, proposal in self._search.find(piece, _MIN_PROPOSAL):
+                region = replace(proposal, x=proposal.x + left, y=proposal.y + top)
+                if region.side < _MIN_SIDE or any(
+                    is_explained(region, reading) for reading in (*known, *found)
+                ):
+                    continue
+                reading = self._settle(image, region)
+                if reading is not None:
+                    found.append(reading)
+        newcomers: list[Reading] = []
+        for reading in sorted(found, key=quality, reverse=True):
+            if not any(same_person(reading, other) for other in (*known, *newcomers)):
+                newcomers.append(reading)
+        return [_Figure(reading) for reading in newcomers]
+
+    def _settle(self, image: np.ndarray, region: Region) -> Reading | None:
+        """Read a proposal until the region lies well around the person."""
+        for _ in range(4):
+            reading = self._reader.read(image, region)
+            if _fits(reading):
+                return reading if _is_person(reading, _MIN_PLAUSIBILITY_NEW) else None
+            region = reading.following
+        return None
+
+
+def search_windows(width: int, height: int) -> tuple[list[tuple[int, int, int]], ...]:
+    """Windows to search an image in, coarse to fine: left, top and side of squares, pixels.
+
+    The first level is the whole image, the second covers it with squares of its short side, the third
+    with squares of half of that. Neighbours overlap by half, so that nobody lies across an edge in all.
+    """
+    short, long = min(width, height), max(width, height)
+    levels = [[(0, 0, long)]]
+    for side in (short, short // 2):
+        if side < _MIN_WINDOW:
+            levels.append([])
+            continue
+        lefts, tops = _starts(width, side), _starts(height, side)
+        windows = [(left, top, side) for top in tops for left in lefts]
+        levels.append(windows if len(windows) > 1 else [])
+    return tuple(levels)
+
+
+def _starts(length: int, side: int) -> list[int]:
+    count = int(np.ceil((length - side) / (side / 2))) + 1 if length > side else 1
+    return [round(at) for at in np.linspace(0, length - side, count)]
+
+
+def quality(reading: Reading) -> float:
+    """0..1, how much a reading looks like a person (see :mod:`fasthmr.people.plausibility`)."""
+    return plausibility(reading.score, reading.visibility * reading.presence, reading.landmarks_world)
+
+
+def same_person(a: Reading, b: Reading) -> bool:
+    """Whether two readings of one frame show the same person.
+
+    They do if the limbs lie alike, if head and shoulders lie alike (a region around an upper body is
+    sometimes read as a whole crouching figure), or if one mask lies in the other. "Alike" is measured
+    as in COCO's object keypoint similarity: the mean over landmarks of exp(-distance² / 2 (scale/10)²),
+    with the body's size as scale.
+    """
+    small, large = sorted((a.following.side, b.following.side))
+    distance = np.linalg.norm(a.landmarks_image[:, :2] - b.landmarks_image[:, :2], axis=1)
+    limbs = np.exp(-0.5 * (distance[LIMB_LANDMARKS] / (0.1 * small)) ** 2).mean()
+    upper = np.exp(-0.5 * (distance[_UPPER] / (0.1 * large)) ** 2).mean()
+    return bool(limbs > 0.5 or upper > 0.6) or mask_containment(a, b) > 0.75
+
+
+def mask_containment(a: Reading, b: Reading, cells: int = 64) -> float:
+    """0..1, the share of the smaller mask that lies in the other one."""
+    if a.region.side > b.region.side:
+        a, b = b, a
+    reach = 0.75 * (a.region.side + b.region.side)
+    if np.hypot(a.region.x - b.region.x, a.region.y - b.region.y) > reach:
+        return 0.0
+    side = len(a.mask)
+    mask_a = a.mask[:: side // cells, :: side // cells] > 0
+    columns, rows = np.meshgrid(np.arange(cells) / cells, np.arange(cells) / cells)
+    matrix_a, matrix_b = a.region.image_from_region(), b.region.image_from_region()
+    pixels = np.stack([columns[mask_a], rows[mask_a]], -1) @ matrix_a[:, :2].T + matrix_a[:, 2]
+    at = np.floor((pixels - matrix_b[:, 2]) @ np.linalg.inv(matrix_b[:, :2]).T * side).astype(int)
+    inside = ((at >= 0) & (at < side)).all(1)
+    common = np.count_nonzero(b.mask[at[inside, 1], at[inside, 0]] > 0) * (a.region.side / cells) ** 2
+    area_a = np.count_nonzero(mask_a) * (a.region.side / cells) ** 2
+    area_b = np.count_nonzero(b.mask > 0) * (b.region.side / side) ** 2
+    return common / max(1e-6, min(area_a, area_b))
+
+
+def _fits(reading: Reading) -> bool:
+    """Whether the person lies in the region about as the network was trained to see people."""
+    region, following = reading.region, reading.following
+    moved = np.hypot(following.x - region.x, following.y - region.y) / region.side
+    return bool(moved < 0.15 and 0.75 < following.side / region.side < 1.33)
+
+
+def _is_person(reading: Reading, min_plausibility: float) -> bool:
+    return (
+        reading.score >= _MIN_SCORE
+        and reading.following.side >= _MIN_SIDE
+        and quality(reading) >= min_plausibility
+    )
+
+
+def _is_inside(region: Region, width: int, height: int) -> bool:
+    """Whether the middle of a region lies in the image, or not far out of it."""
+    slack = 0.3 * region.side
+    return -slack < region.x < width + slack and -slack < region.y < height + slack
+
+
+def is_explained(region: Region, reading: Reading) -> bool:
+    """Whether a proposal is somebody known, or a part of somebody known."""
+    known = reading.following
+    distance = np.hypot(region.x - known.x, region.y - known.y)
+    if distance < 0.25 * min(region.side, known.side) and 0.6 < region.side / known.side < 1.67:
+        return True
+    if region.side < 0.7 * known.side:
+        points = reading.landmarks_image[LIMB_LANDMARKS, :2]
+        low, high = points.min(0), points.max(0)
+        return bool(low[0] < region.x < high[0] and low[1] < region.y < high[1])
+    return bool(box_overlap(region.bounds(), known.bounds()[None])[0] > 0.6)
+
+
+def to_detection(reading: Reading, image_size: tuple[int, int]) -> Detection | None:
+    """A reading in the plain form; None where too little of the person lies in the image.
+
+    Args:
+        reading: what was read.
+        image_size: width and height, pixels.
+    """
+    points = reading.landmarks_image[:, :2]
+    inside: np.ndarray = np.all((points >= 0) & (points < image_size), axis=1)
+    if inside[LIMB_LANDMARKS].sum() < 3:
+        return None
+    mask = _upright_mask(reading, image_size)
+    visible = points[inside & (reading.visibility > 0.3)] if inside.any() else points
+    if len(visible) < 3:
+        visible = points
+    low, high = visible.min(0), visible.max(0)
+    if mask is not None:
+        low, high = np.minimum(low, mask.box[:2]), np.maximum(high, mask.box[2:])
+    return Detection(
+        box=np.concatenate([low, high]).astype(np.float32),
+        landmarks_image=reading.landmarks_image,
+        landmarks_world=reading.landmarks_world,
+        visibility=(reading.visibility * reading.presence).astype(np.float32),
+        score=reading.score,
+        mask=mask,
+    )
+
+
+def _upright_mask(reading: Reading, image_size: tuple[int, int]) -> PackedMask | None:
+    """The mask turned from the region's axes to the image's, without blobs away from the person."""
+    region = reading.region
+    x0, y0, x1, y1 = region.bounds()
+    left, top = max(0, int(np.floor(x0))), max(0, int(np.floor(y0)))
+    right, bottom = min(image_size[0], int(np.ceil(x1))), min(image_size[1], int(np.ceil(y1)))
+    if right <= left or bottom <= top:
+        return None
+    cell = max(1, int(np.ceil(region.side / reading.mask.shape[0])))
+    columns, rows = -(-(right - left) // cell), -(-(bottom - top) // cell)
+    # warpAffine takes cells of the region's mask to cells of the upright grid, by their centres.
+    to_image = region.image_from_region()
+    turn = to_image[:, :2] / reading.mask.shape[0] / cell
+    shift = (to_image[:, 2] - (left, top)) / cell + turn @ (0.5, 0.5) - 0.5
+    soft = cv2.warpAffine(
+        reading.mask, np.column_stack([turn, shift]), (columns, rows), borderValue=(-1000.0,)
+    )
+    cells = (soft > 0).astype(np.uint8)
+    count, labels = cv2.connectedComponents(cells)
+    if count > 2:
+        points = ((reading.landmarks_image[:, :2] - (left, top)) / cell).astype(int)
+        inside = ((points >= 0) & (points < (columns, rows))).all(1)
+        touched = np.unique(labels[points[inside, 1], points[inside, 0]])
+        areas = np.bincount(labels.ravel(), minlength=count)
+        touched = np.union1d(touched, [np.argmax(areas[1:]) + 1])
+        cells &= np.isin(labels, touched[touched > 0]).astype(np.uint8)
+    return PackedMask.pack(cells, image_size, (left, top), cell)
