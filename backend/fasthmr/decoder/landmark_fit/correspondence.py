@@ -13,7 +13,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -136,7 +135,7 @@ def landmark_model(body: BodyModel) -> LandmarkModel:
 
 
 def _surface(
-    body: BodyModel, vertices: np.ndarray | None, landmark: int, name: str, side: str
+    body: BodyModel, vertices: Tensor | None, landmark: int, name: str, side: str
 ) -> tuple[Tensor, Tensor] | None:
     """Rest position and shape directions of a skin landmark, or of the joint standing in for it."""
     if vertices is not None and vertices[landmark] >= 0:

@@ -9,8 +9,9 @@ landmarks beside those of the image, which take away most of its ambiguity.
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Final
@@ -83,7 +84,11 @@ def fit_landmarks(
     progress = progress or Progress()
     settings = settings or FitSettings()
     body = body.to("cpu", torch.float32)  # hundreds of tiny operations a step: a GPU would only wait
-    evidence = without_side_swaps(evidence)
+    with _one_thread():
+        return _fit(without_side_swaps(evidence), body, progress, settings)
+
+
+def _fit(evidence: Evidence, body: BodyModel, progress: Progress, settings: FitSettings) -> BodyEstimate:
     marks = landmark_model(body)
     objective = Objective(body, marks, joint_limits(), settings.deviations)
     targets = _targets(evidence, marks)
@@ -103,6 +108,17 @@ def fit_landmarks(
     for before, span in pairwise(spans):
         fitted = _blend(fitted, motion_of(span), ramp(span, before.stop))
     return _estimate(objective, fitted, targets, evidence)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep PyTorch on one thread: handing out operations this small costs ten times what they take."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _targets(evidence: Evidence, marks: LandmarkModel) -> Targets:
@@ -253,7 +269,9 @@ def _blend(done: Variables, new: Variables, share: np.ndarray) -> Variables:
     fade = torch.from_numpy(share[:shared]).float()
     old = done.select(slice(len(done.pelvis) - shared, None))
     fresh = new.select(slice(0, shared))
-    rotations = roma.rotmat_slerp(old.rotations(), fresh.rotations(), fade[:, None].expand(-1, 24))
+    before, after = old.rotations(), fresh.rotations()
+    way = roma.rotmat_to_rotvec(before.mT @ after)
+    rotations = before @ roma.rotvec_to_rotmat(fade[:, None, None] * way)
     keep = len(done.pelvis) - shared
 
     def joined(kept: Tensor, blended: Tensor, rest: Tensor) -> Tensor:
