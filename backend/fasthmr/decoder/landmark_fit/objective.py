@@ -36,7 +36,8 @@ class Deviations:
         depth_acceleration: m/s² of the pelvis along the line of sight.
         turn_acceleration: rad/s² of every joint's own turn: what smooths twist.
         offset: metres, correction of a limb landmark's offset.
-        prior: weight of the pose spread and of the shape, against one landmark seen well.
+        independent_frames: how many frames' worth of evidence a clip holds about shape and offsets.
+            What the detector gets wrong about a person it gets wrong in every frame.
     """
 
     image: float = 0.015
@@ -48,7 +49,7 @@ class Deviations:
     depth_acceleration: float = 2.0
     turn_acceleration: float = 60.0
     offset: float = 0.03
-    prior: float = 1.0
+    independent_frames: float = 8.0
 
 
 @dataclass(frozen=True)
@@ -166,13 +167,15 @@ class Objective:
         """
         deviations = self.deviations
         posed = self.pose(variables)
+        repeats = max(1.0, len(targets.timestamps) / deviations.independent_frames)
         terms = {
             "image": (targets.weights * _robust(self.image_error(posed, targets) / deviations.image)).sum(),
             "world": (targets.weights * _robust(self._world_error(posed, targets))).sum(),
             "limits": (self.limits.excess(variables.turns) / deviations.limit).square().sum(),
-            "spread": deviations.prior * (variables.turns / self.limits.deviation).square().sum(),
-            "shape": deviations.prior * variables.betas.square().sum(),
-            "offsets": (self.landmarks.symmetric(variables.correction) / deviations.offset).square().sum(),
+            "spread": (variables.turns / self.limits.deviation).square().sum(),
+            "shape": repeats * variables.betas.square().sum(),
+            "offsets": repeats
+            * (self.landmarks.symmetric(variables.correction) / deviations.offset).square().sum(),
         }
         if in_time and len(targets.timestamps) > 2:
             terms |= self._accelerations(posed, variables, targets)
