@@ -11,10 +11,12 @@ from pathlib import Path
 
 import bpy
 
+from . import job_form
+from .import_motion import ImportProblem, ImportResult, import_motion
 from .jobs import Job
 
-# in these modes the undo system keeps the edited data alone, and new objects would get lost between its steps
-MODES_WITH_OWN_UNDO = ("EDIT", "SCULPT", "PAINT", "PARTICLE")
+# in other modes the undo system keeps the edited data alone, and new objects would get lost between its steps
+MODES_TO_IMPORT_IN = ("OBJECT", "POSE")
 _DRAGGING = ("TRANSFORM_OT_", "VIEW3D_OT_", "ARMATURE_OT_", "POSE_OT_", "MESH_OT_")
 
 
@@ -35,10 +37,11 @@ class Destination:
     set_render_size: bool = False
 
     @classmethod
-    def of(cls, scene: bpy.types.Scene) -> "Destination":
-        """The destination that a scene's form describes."""
+    def of(cls, scene: bpy.types.Scene) -> "Destination | None":
+        """The destination that a scene's form describes; None as long as it names no footage."""
         form = scene.recover_motion
-        return cls(scene.session_uid, form.footage_path(), form.use_camera, form.set_render_size)
+        footage = job_form.footage_of(form)
+        return footage and cls(scene.session_uid, footage, form.use_camera, form.set_render_size)
 
     def find_scene(self) -> bpy.types.Scene | None:
         """The scene, if it is still there."""
@@ -48,14 +51,18 @@ class Destination:
 def reason_to_wait(destination: Destination) -> str:
     """Why a result should not be imported at this moment; empty when it can be.
 
-    Only a window has such reasons: the user may be in Edit Mode, or in the middle of a drag.
+    The user may be in Edit Mode, in the middle of a drag, or in another scene: Blender can make a rig only
+    in a scene that a window shows.
     """
-    window = _window_of(destination.find_scene())
-    if window is None:
+    scene = destination.find_scene()
+    if scene is None:
         return ""
+    window = _window_of(scene)
+    if window is None:
+        return f'Recovered. Go to the scene "{scene.name}" to import the result.'
     with bpy.context.temp_override(window=window):
         mode = bpy.context.mode
-    if any(word in mode for word in MODES_WITH_OWN_UNDO):
+    if mode not in MODES_TO_IMPORT_IN:
         return "Recovered. Go back to Object Mode to import the result."
     if any(operator.bl_idname.startswith(_DRAGGING) for operator in window.modal_operators):
         return "Recovered. Importing as soon as you are done."
@@ -64,17 +71,14 @@ def reason_to_wait(destination: Destination) -> str:
 
 def import_result(job: Job, destination: Destination) -> None:
     """Import the motions of a finished `recover` into its scene, as one undo step, and end the job."""
-    from .import_motion import import_motion
-    from .motion_file import ImportProblem
-
     scene = destination.find_scene()
-    if scene is None:
+    window = _window_of(scene)
+    if scene is None or (window is None and scene != bpy.context.scene):
         folder = job.result.get("folder")
         job.import_failed(f"Its scene is no longer open. The motion files are in {folder}.")
         return
     body = job.result.get("body")
-    window = _window_of(scene)
-    place = {"window": window} if window else {"scene": scene, "view_layer": scene.view_layers[0]}
+    place = {"window": window} if window and scene != bpy.context.scene else {}
     with bpy.context.temp_override(**place):
         try:
             imported = import_motion(
@@ -94,25 +98,24 @@ def import_result(job: Job, destination: Destination) -> None:
             return
         if not bpy.app.background:
             bpy.ops.ed.undo_push(message="Recover Motion")
+    job.imported(f"Recovered {in_words(imported)}", imported.notes)
+
+
+def in_words(imported: ImportResult) -> str:
+    """What was imported, for a message: "2 people, frames 1 to 185."."""
     count = len(imported.armatures)
-    job.imported("One person recovered." if count == 1 else f"{count} people recovered.")
+    first, last = imported.frame_range
+    return f"{'one person' if count == 1 else f'{count} people'}, frames {first} to {last}."
 
 
 def list_people(job: Job, destination: Destination) -> None:
     """Fill the form's list with the people that were found."""
     scene = destination.find_scene()
-    if scene is None or scene.recover_motion.footage_path() != destination.footage:
+    if scene is None or job_form.footage_of(scene.recover_motion) != destination.footage:
         return
-    form = scene.recover_motion
-    form.people.clear()
-    for found in job.result.get("people", ()):
-        person = form.people.add()
-        person.number = found["person"]
-        person.name = f"Person {found['person']}"
-        person.start = found["start"]
-        person.end = found["end"]
-        person.coverage = found["coverage"]
-    count = len(form.people)
+    found = job.result.get("people", ())
+    job_form.list_people(scene.recover_motion, found)
+    count = len(found)
     job.message = "Found one person." if count == 1 else f"Found {count} people."
 
 

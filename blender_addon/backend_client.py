@@ -279,7 +279,7 @@ class Worker:
                 messages.append(message)
         return messages
 
-    def close(self, patience: float = 2.0) -> None:
+    def close(self, patience: float = 3.0) -> None:
         """End the worker and everything that it started. Safe to call twice.
 
         The end of its input asks it to stop; what has not stopped after `patience` seconds is

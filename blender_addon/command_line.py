@@ -5,8 +5,8 @@
     blender -b --command recover_motion import FILE...
 
 Exit codes are those of the backend's own command: 0 done, 2 bad call, 3 bad or empty input, 4 nobody found,
-5 missing model file, 130 cancelled, 1 anything else. A .blend is the result; it is written to a file of
-its own unless `--blend` names one.
+5 missing model file, 130 cancelled, 1 anything else. The result is a .blend: a copy of the file that was
+opened (`blender -b FILE.blend --command ...`), or else a new scene with the clip's frame rate and length.
 """
 
 import argparse
@@ -17,9 +17,11 @@ from pathlib import Path
 import bpy
 
 from . import session
-from .arrival import Destination
 from .backend_client import BackendProblem
+from .import_motion import ImportProblem, import_motion
+from .job_form import clip_name
 from .jobs import Job
+from .motion_file import read_motion_file
 from .operators import Teller
 
 _command = None
@@ -67,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     bring = commands.add_parser("import", help="import recovered motion")
     bring.add_argument("motions", type=Path, nargs="+", metavar="FILE", help="motion files (.npz)")
     bring.add_argument("--footage", type=Path, help="the footage, for the camera's background")
+    bring.add_argument("--body", type=Path, help="body file, when it is not beside the motion")
     bring.add_argument("--start-frame", type=int, help="scene frame of the clip's first frame")
     bring.set_defaults(action=_import)
 
@@ -80,8 +83,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _recover(options: argparse.Namespace) -> int:
-    _fresh_scene()
-    scene = bpy.context.scene
     request: dict[str, object] = {
         "footage": str(options.clip.absolute()),
         "out": str(options.out.absolute()),
@@ -90,42 +91,60 @@ def _recover(options: argparse.Namespace) -> int:
     for name in ("start", "end", "camera_fov"):
         if getattr(options, name) is not None:
             request[name] = getattr(options, name)
-    destination = Destination(
-        scene.session_uid, options.clip.absolute(), not options.no_camera, options.set_render_size
-    )
-    job = Job("recover", request, imports=True)
-    session.run(job, destination, tell=Teller())
+    job = Job("recover", request)
+    session.run(job, tell=Teller())
     session.stop()
     if job.exit_code:
         return _complain("\n".join((job.message, *job.details)), job.exit_code)
-    name = options.clip.name if options.clip.is_dir() else options.clip.stem
-    return _save(options.blend or options.out / f"{name}.blend")
+    motions = [Path(path) for path in job.result["motions"]]
+    body = job.result["body"]
+    blend = options.blend or options.out / f"{clip_name(options.clip)}.blend"
+    return _bring_in(motions, options.clip, Path(body) if body else None, None, blend, options)
 
 
 def _import(options: argparse.Namespace) -> int:
-    from .import_motion import import_motion
-    from .motion_file import ImportProblem
+    first = options.motions[0]
+    blend = options.blend or first.with_name(f"{first.name.split('.person')[0]}.blend")
+    return _bring_in(options.motions, options.footage, options.body, options.start_frame, blend, options)
 
-    _fresh_scene()
+
+def _bring_in(
+    motions: list[Path],
+    footage: Path | None,
+    body: Path | None,
+    start_frame: int | None,
+    blend: Path,
+    options: argparse.Namespace,
+) -> int:
+    """Import motions into the file that was opened on the command line, or else a new one, and save it."""
+    is_new = not bpy.data.filepath
     try:
-        import_motion(
+        if is_new:
+            _new_scene(read_motion_file(motions[0].absolute()).frame_rate)
+        imported = import_motion(
             bpy.context,
-            [path.absolute() for path in options.motions],
-            footage=options.footage.absolute() if options.footage else None,
-            start_frame=options.start_frame,
+            [path.absolute() for path in motions],
+            footage=footage.absolute() if footage else None,
+            body_path=body.absolute() if body else None,
+            start_frame=start_frame,
             use_camera=not options.no_camera,
             set_render_size=options.set_render_size,
         )
     except ImportProblem as problem:
         return _complain(str(problem), 3)
-    first = options.motions[0]
-    return _save(options.blend or first.with_name(f"{first.name.split('.person')[0]}.blend"))
+    if is_new:
+        bpy.context.scene.frame_start, bpy.context.scene.frame_end = imported.frame_range
+    for note in imported.notes:
+        _say(note)
+    return _save(blend)
 
 
-def _fresh_scene() -> None:
-    """An empty scene, unless a file was opened on the command line: then the motion goes into that."""
-    if not bpy.data.filepath:
-        bpy.ops.wm.read_homefile(use_empty=True)
+def _new_scene(frame_rate: float) -> None:
+    """An empty scene at the clip's frame rate, so that its frames are the clip's."""
+    bpy.ops.wm.read_homefile(use_empty=True)
+    render = bpy.context.scene.render
+    render.fps = max(round(frame_rate), 1)
+    render.fps_base = render.fps / frame_rate
 
 
 def _save(path: Path) -> int:
@@ -140,8 +159,13 @@ def _save(path: Path) -> int:
     return 0
 
 
-def _complain(message: str, code: int) -> int:
+def _say(message: str) -> None:
     sys.stderr.write(f"Recover Motion: {message.rstrip()}\n")
+    sys.stderr.flush()
+
+
+def _complain(message: str, code: int) -> int:
+    _say(message)
     return code
 
 

@@ -20,6 +20,9 @@ NODES_ALWAYS = bpy.app.version >= (5, 0, 0)
 TURNS_FOOTAGE = bpy.app.version >= (4, 5, 0)
 """Movies are shown the way their rotation flag says; before, phones' portrait footage lay on its side."""
 
+RELATIVE_PATH = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()
+"""Options of a path property that may be relative to the file; 4.5 began to ask for it."""
+
 NAME_BYTES = 63
 """Bytes of UTF-8 in the longest name of a data-block (4.x; 5.0 allows more)."""
 

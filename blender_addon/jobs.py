@@ -38,7 +38,7 @@ class State(StrEnum):
 _ACTIVE = (State.STARTING, State.RUNNING, State.CANCELLING, State.IMPORTING)
 
 _STAGES = {
-    "decode": "Reading the footage",
+    "probe": "Reading the footage",
     "people": "Finding people",
     "fit": "Fitting the body",
     "place": "Placing in the scene",
@@ -145,8 +145,9 @@ class Job:
         self._deadline = time.monotonic() + CANCEL_PATIENCE
         self._cancel_request = self._worker.request("cancel", {"job": self.id})
 
-    def imported(self, message: str) -> None:
-        """The result is in the scene."""
+    def imported(self, message: str, notes: tuple[str, ...] = ()) -> None:
+        """The result is in the scene; the notes are what the user should know about it."""
+        self.details = notes
         self._finish(State.DONE, message, 0)
 
     def import_failed(self, message: str, exit_code: int = 3) -> None:
@@ -168,7 +169,7 @@ class Job:
     @property
     def _named(self) -> bool:
         """Whether the protocol lets the client name this job."""
-        return self.method == "recover"
+        return self.method in ("recover", "people")
 
     def _take(self, message: object) -> None:
         match message:

@@ -13,9 +13,10 @@ from pathlib import Path
 import bpy
 from bpy_extras.io_utils import ImportHelper
 
-from . import session
-from .arrival import MODES_WITH_OWN_UNDO, Destination
+from . import job_form, session
+from .arrival import MODES_TO_IMPORT_IN, Destination, in_words
 from .backend_client import BackendProblem
+from .import_motion import ImportProblem, import_motion
 from .jobs import Job, State
 
 
@@ -60,7 +61,7 @@ class Teller:
 
     def __call__(self, job: Job) -> None:
         """Say it, if there is something new to say."""
-        what = job.stage or job.message
+        what = job.stage if job.state is State.RUNNING else job.message
         now = time.monotonic()
         if what == self._said and now < self._next:
             return
@@ -74,7 +75,7 @@ def _may_ask(cls: type[bpy.types.Operator], *, form: bpy.types.PropertyGroup | N
     if session.busy():
         reason = "A job is running: wait for it or cancel it"
     else:
-        reason = (form.problem() if form else "") or session.found_backend()[1]
+        reason = (job_form.problem_of(form) if form else "") or session.found_backend()[1]
     if reason:
         cls.poll_message_set(reason)
     return not reason
@@ -82,7 +83,7 @@ def _may_ask(cls: type[bpy.types.Operator], *, form: bpy.types.PropertyGroup | N
 
 def _may_add_objects(cls: type[bpy.types.Operator], context: bpy.types.Context) -> bool:
     """Whether nothing else is being edited, whose own undo steps would lose the new objects."""
-    if any(word in context.mode for word in MODES_WITH_OWN_UNDO):
+    if context.mode not in MODES_TO_IMPORT_IN:
         cls.poll_message_set("Go back to Object Mode to import")
         return False
     return True
@@ -100,14 +101,14 @@ class RECOVER_MOTION_OT_recover(_Asking, bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         """There is footage, someone to recover, a backend, and no other job."""
         form = context.scene.recover_motion
-        if form.who == "CHOSEN" and not form.chosen() and not form.problem():
+        if form.who == "CHOSEN" and not job_form.chosen_people(form) and not job_form.problem_of(form):
             cls.poll_message_set("Find the people and tick at least one, or recover everyone")
             return False
         return _may_ask(cls, form=form)
 
     def job(self, scene: bpy.types.Scene) -> Job:
         """A `recover` for the form."""
-        return Job("recover", scene.recover_motion.request(), imports=True)
+        return Job("recover", job_form.request_of(scene.recover_motion), imports=True)
 
 
 class RECOVER_MOTION_OT_find_people(_Asking, bpy.types.Operator):
@@ -126,7 +127,7 @@ class RECOVER_MOTION_OT_find_people(_Asking, bpy.types.Operator):
     def job(self, scene: bpy.types.Scene) -> Job:
         """A `people` for the form's clip."""
         form = scene.recover_motion
-        return Job("people", form.clip() | {"out": str(form.out_path())})
+        return Job("people", job_form.clip_of(form) | {"out": str(job_form.out_of(form))})
 
 
 class RECOVER_MOTION_OT_check_backend(_Asking, bpy.types.Operator):
@@ -214,6 +215,14 @@ class RECOVER_MOTION_OT_import_motion(bpy.types.Operator, ImportHelper):
         description="The footage that the motion was recovered from, for the camera's background",
         options={"SKIP_SAVE"},
     )
+    body: bpy.props.StringProperty(
+        name="Body",
+        description=(
+            "Body file of the motion. When empty, the open body, or the body file beside the motion when it"
+            " was made with another"
+        ),
+        options={"SKIP_SAVE"},
+    )
     use_start_frame: bpy.props.BoolProperty(
         name="Set Start Frame",
         description="Place the clip's first frame at a frame of your own instead of the scene's first",
@@ -242,14 +251,12 @@ class RECOVER_MOTION_OT_import_motion(bpy.types.Operator, ImportHelper):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Import all files, as one undo step."""
-        from .import_motion import import_motion
-        from .motion_file import ImportProblem
-
         try:
             imported = import_motion(
                 context,
                 self._paths(),
                 footage=Path(bpy.path.abspath(self.footage)) if self.footage else None,
+                body_path=Path(bpy.path.abspath(self.body)) if self.body else None,
                 start_frame=self.start_frame if self.use_start_frame else None,
                 use_camera=self.use_camera,
                 set_render_size=self.set_render_size,
@@ -257,8 +264,9 @@ class RECOVER_MOTION_OT_import_motion(bpy.types.Operator, ImportHelper):
         except ImportProblem as problem:
             self.report({"ERROR"}, str(problem))
             return {"CANCELLED"}
-        count = len(imported.armatures)
-        self.report({"INFO"}, "Imported one person." if count == 1 else f"Imported {count} people.")
+        for note in imported.notes:
+            self.report({"WARNING"}, note)
+        self.report({"INFO"}, f"Imported {in_words(imported)}")
         return {"FINISHED"}
 
     def draw(self, context: bpy.types.Context) -> None:
@@ -271,6 +279,8 @@ class RECOVER_MOTION_OT_import_motion(bpy.types.Operator, ImportHelper):
         value = row.row()
         value.active = self.use_start_frame
         value.prop(self, "start_frame", text="")
+        layout.prop(self, "footage")
+        layout.prop(self, "body")
         column = layout.column(heading="Camera")
         column.prop(self, "use_camera", text="Make the Camera")
         column.prop(self, "set_render_size")

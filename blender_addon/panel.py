@@ -5,7 +5,7 @@ import textwrap
 
 import bpy
 
-from . import session
+from . import job_form, session
 from .jobs import Job, State
 
 _ICONS = {
@@ -110,7 +110,7 @@ class RECOVER_MOTION_PT_import(_Sidebar, bpy.types.Panel):
 
 
 def _draw_people(layout: bpy.types.UILayout, form: bpy.types.PropertyGroup) -> None:
-    if form.people:
+    if job_form.knows_people(form):
         rows = min(len(form.people), 6)
         layout.template_list("RECOVER_MOTION_UL_people", "", form, "people", form, "people_index", rows=rows)
     layout.operator("recover_motion.find_people", icon="VIEWZOOM")
@@ -127,7 +127,10 @@ def _draw_outcome(layout: bpy.types.UILayout, context: bpy.types.Context, job: J
     """How the last job ended, and what can be done with what there is."""
     _write(layout, context, job.message, _ICONS.get(job.state, "INFO"))
     if job.state is State.FAILED and job.details:
-        _write(layout, context, job.details[-1], "BLANK1")
+        _write(layout, context, job.details[-1], "BLANK1")  # of a log, the end tells most
+    elif job.state is State.DONE:
+        for note in job.details:
+            _write(layout, context, note, "INFO")
     folder = job.result.get("folder")
     if job.method != "recover" or not folder:
         return

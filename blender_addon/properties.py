@@ -1,21 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the add-on keeps in Blender's data: the job form on the scene, the running job on the window manager.
 
-The form is saved with the file. The running job is not: its properties only read the session's state, so that
-scripts and other add-ons can follow it.
+The form is saved with the file. The running job is not: it is no data of Blender's, just an attribute for
+scripts and other add-ons to follow it by.
+
+The groups have neither methods nor callbacks: Blender 4.2 keeps those for ever, and as a Python module it
+then crashes when Python ends. `job_form` reads and fills the form.
 """
 
 import math
-from pathlib import Path
 
 import bpy
 
 from . import session
-
-
-def _forget_people(form: "RECOVER_MOTION_PG_form", context: bpy.types.Context) -> None:
-    """Persons are numbered within one clip and range: another one makes the list meaningless."""
-    form.people.clear()
+from .compat import RELATIVE_PATH
+from .jobs import Job
 
 
 class RECOVER_MOTION_PG_person(bpy.types.PropertyGroup):
@@ -35,12 +34,13 @@ class RECOVER_MOTION_PG_form(bpy.types.PropertyGroup):
         name="Footage",
         description="Video file, image of a sequence, or folder of images, with the people to recover",
         subtype="FILE_PATH",
-        update=_forget_people,
+        options=RELATIVE_PATH,
     )
     out: bpy.props.StringProperty(
         name="Output",
         description="Folder for the motion files. When empty, one beside the footage, named after the clip",
         subtype="DIR_PATH",
+        options=RELATIVE_PATH,
     )
     who: bpy.props.EnumProperty(
         name="People",
@@ -52,23 +52,22 @@ class RECOVER_MOTION_PG_form(bpy.types.PropertyGroup):
         ),
     )
     people: bpy.props.CollectionProperty(type=RECOVER_MOTION_PG_person)
-    people_index: bpy.props.IntProperty(name="Person", options={"HIDDEN"})
-    use_range: bpy.props.BoolProperty(
-        name="Part of the Clip", description="Recover a part of the clip only", update=_forget_people
+    people_clip: bpy.props.StringProperty(
+        name="People's Clip", description="The clip that the people were found in", options={"HIDDEN"}
     )
+    people_index: bpy.props.IntProperty(name="Person", options={"HIDDEN"})
+    use_range: bpy.props.BoolProperty(name="Part of the Clip", description="Recover a part of the clip only")
     start: bpy.props.FloatProperty(
         name="Start",
         description="Where to start, in seconds of the clip",
         subtype="TIME_ABSOLUTE",
         min=0.0,
-        update=_forget_people,
     )
     end: bpy.props.FloatProperty(
         name="End",
         description="Where to end, in seconds of the clip; 0 is the clip's own end",
         subtype="TIME_ABSOLUTE",
         min=0.0,
-        update=_forget_people,
     )
     camera_fov: bpy.props.FloatProperty(
         name="Field of View",
@@ -89,74 +88,13 @@ class RECOVER_MOTION_PG_form(bpy.types.PropertyGroup):
         name="Use Footage Resolution", description="Set the scene's resolution to the footage's"
     )
 
-    def footage_path(self) -> Path | None:
-        """The footage as an absolute path; None when none was chosen."""
-        return Path(bpy.path.abspath(self.footage)) if self.footage.strip() else None
 
-    def out_path(self) -> Path:
-        """The output folder as an absolute path: the chosen one, or one beside the footage."""
-        if self.out.strip():
-            return Path(bpy.path.abspath(self.out))
-        footage = self.footage_path()
-        if footage is None:
-            raise ValueError("there is no output folder without footage")
-        name = footage.name if footage.is_dir() else footage.stem
-        return footage.parent / f"{name}_motion"
-
-    def request(self) -> dict[str, object]:
-        """Parameters of the worker's `recover`; what was left open is left out."""
-        persons = {"ALL": "all", "LARGEST": "largest", "CHOSEN": ",".join(map(str, self.chosen()))}
-        request = self.clip() | {"out": str(self.out_path()), "person": persons[self.who]}
-        if self.camera_fov > 0.0:
-            request["camera_fov"] = round(math.degrees(self.camera_fov), 4)
-        return request
-
-    def clip(self) -> dict[str, object]:
-        """The footage and its range, as the worker's methods take them."""
-        clip: dict[str, object] = {"footage": str(self.footage_path())}
-        if self.use_range:
-            clip["start"] = round(self.start, 4)
-            if self.end > 0.0:
-                clip["end"] = round(self.end, 4)
-        return clip
-
-    def chosen(self) -> list[int]:
-        """Numbers of the people that are ticked in the list."""
-        return [person.number for person in self.people if person.chosen]
-
-    def problem(self) -> str:
-        """Why nothing can be asked with this form yet; empty when all is well."""
-        footage = self.footage_path()
-        if footage is None:
-            return "Choose the footage first"
-        if not any(sign in footage.name for sign in "%#*?") and not footage.exists():
-            return f"The footage is not there: {footage}"
-        if self.use_range and 0.0 < self.end <= self.start:
-            return "The range ends before it starts"
-        return ""
+def _running_job(manager: bpy.types.WindowManager) -> Job | None:
+    """The running job, or else the last one; None when there was none."""
+    return session.job
 
 
-class RECOVER_MOTION_PG_job(bpy.types.PropertyGroup):
-    """The running or last job, for reading only; nothing of it is stored."""
-
-    state: bpy.props.StringProperty(
-        name="State",
-        description="Where the job is; empty when there was none",
-        get=lambda self: str(session.job.state) if session.job else "",
-    )
-    progress: bpy.props.FloatProperty(
-        name="Progress",
-        description="How much of the present stage is done",
-        get=lambda self: session.job.fraction if session.job else 0.0,
-    )
-    message: bpy.props.StringProperty(
-        name="Message",
-        description="The last thing that happened",
-        get=lambda self: session.job.progress_text() if session.job else "",
-    )
-
-
-_CLASSES = (RECOVER_MOTION_PG_person, RECOVER_MOTION_PG_form, RECOVER_MOTION_PG_job)
+_CLASSES = (RECOVER_MOTION_PG_person, RECOVER_MOTION_PG_form)
 
 
 def register() -> None:
@@ -164,7 +102,7 @@ def register() -> None:
     for cls in _CLASSES:
         bpy.utils.register_class(cls)
     bpy.types.Scene.recover_motion = bpy.props.PointerProperty(type=RECOVER_MOTION_PG_form)
-    bpy.types.WindowManager.recover_motion = bpy.props.PointerProperty(type=RECOVER_MOTION_PG_job)
+    bpy.types.WindowManager.recover_motion = property(_running_job)
 
 
 def unregister() -> None:

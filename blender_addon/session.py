@@ -59,7 +59,7 @@ def found_backend() -> tuple[str, str]:
     return _found[2]
 
 
-def start(new: Job, destination: arrival.Destination) -> None:
+def start(new: Job, destination: arrival.Destination | None) -> None:
     """Start a job and return; a timer looks after it.
 
     Raises:
@@ -70,12 +70,14 @@ def start(new: Job, destination: arrival.Destination) -> None:
         bpy.app.timers.register(_poll, first_interval=POLL_INTERVAL, persistent=True)
 
 
-def run(new: Job, destination: arrival.Destination, tell: Callable[[Job], None] | None = None) -> None:
+def run(
+    new: Job, destination: arrival.Destination | None = None, tell: Callable[[Job], None] | None = None
+) -> None:
     """Run a job to its end, import included; a Ctrl-C cancels it.
 
     Args:
         new: the job; its state tells how it ended.
-        destination: where its result goes.
+        destination: where its result goes; may be left out if the result is to go nowhere in Blender.
         tell: called a few times a second while the job is running.
 
     Raises:
@@ -138,7 +140,7 @@ def _preference() -> str:
     return bpy.path.abspath(addon.preferences.backend) if addon and addon.preferences else ""
 
 
-def _begin(new: Job, destination: arrival.Destination) -> None:
+def _begin(new: Job, destination: arrival.Destination | None) -> None:
     global job, _destination, _worker
     if busy():
         raise BackendProblem("A job is running: wait for it or cancel it.")
@@ -154,11 +156,11 @@ def _begin(new: Job, destination: arrival.Destination) -> None:
 
 def _poll() -> float | None:
     """The timer: look at the job, and go on for as long as it is active."""
-    if job is None or _destination is None:
+    if job is None:
         return None
     before = (job.state, job.progress_text())
     job.advance()
-    if job.state is State.IMPORTING and (reason := arrival.reason_to_wait(_destination)):
+    if job.state is State.IMPORTING and _destination and (reason := arrival.reason_to_wait(_destination)):
         job.message = reason
     elif job.state not in (State.STARTING, State.RUNNING, State.CANCELLING):
         _settle(job, _destination)
@@ -167,11 +169,11 @@ def _poll() -> float | None:
     return POLL_INTERVAL if job.active else None
 
 
-def _settle(done: Job, destination: arrival.Destination) -> None:
+def _settle(done: Job, destination: arrival.Destination | None) -> None:
     """Bring a job's result into Blender."""
-    if done.state is State.IMPORTING:
+    if done.state is State.IMPORTING and destination:
         arrival.import_result(done, destination)
-    elif done.state is State.DONE and done.method == "people":
+    elif done.state is State.DONE and done.method == "people" and destination:
         arrival.list_people(done, destination)
     elif done.state is State.DONE and done.method == "doctor":
         _note_checks(done)

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`blender --command recover_motion`: what it makes, and the exit codes it ends with."""
+
+import sys
+from pathlib import Path
+
+import bpy
+import pytest
+import recover_motion
+from recover_motion import command_line, session
+from smpl_reference import write_motion
+
+FAKE = Path(__file__).with_name("fake_worker.py")
+
+pytestmark = pytest.mark.bpy
+
+
+@pytest.fixture(autouse=True)
+def addon(scene, tmp_path, monkeypatch, open_body_path):
+    monkeypatch.setenv("FAKE_WORKER_MOTION", str(write_motion(tmp_path / "ready.npz", count=12)))
+    monkeypatch.setenv("FASTHMR_COMMAND", f"{sys.executable} {FAKE}")
+    recover_motion.register()
+    yield
+    recover_motion.unregister()
+
+
+def clip(tmp_path, name):
+    path = tmp_path / f"{name}.mp4"
+    path.touch()
+    return str(path)
+
+
+def bodies_in(blend):
+    bpy.ops.wm.open_mainfile(filepath=str(blend))
+    return sorted(thing.name for thing in bpy.data.objects if thing.type == "ARMATURE")
+
+
+def test_recover_saves_the_scene_beside_the_motion(tmp_path, capfd):
+    out = tmp_path / "out"
+    assert command_line.run(["recover", clip(tmp_path, "walk"), "--out", str(out)]) == 0
+    assert capfd.readouterr().out.splitlines()[-1] == str(out / "walk.blend")
+    assert session._worker is None  # nothing goes on running
+    assert bodies_in(out / "walk.blend") == ["walk.person01"]
+    scene = bpy.context.scene
+    assert scene.render.fps / scene.render.fps_base == 30.0
+    assert (scene.frame_start, scene.frame_end) == (1, 12)
+
+
+def test_recover_passes_its_options_on(tmp_path):
+    options = ["--person", "1,3", "--start", "0.5", "--end", "2", "--camera-fov", "55", "--no-camera"]
+    where = ["--out", str(tmp_path / "out"), "--blend", str(tmp_path / "scenes" / "shot.blend")]
+    assert command_line.run(["recover", clip(tmp_path, "walk"), *where, *options]) == 0
+    sent = session.job.result["request"]
+    assert {name: sent[name] for name in ("person", "start", "end", "camera_fov")} == {
+        "person": "1,3",
+        "start": 0.5,
+        "end": 2.0,
+        "camera_fov": 55.0,
+    }
+    assert bodies_in(tmp_path / "scenes" / "shot.blend") == ["walk.person01"]
+    assert bpy.context.scene.camera is None
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "words"),
+    [
+        ("unreadable", 3, "is not a video"),
+        ("empty", 4, "There is nobody"),
+        ("spoiled", 3, "spoiled.person01.npz"),
+        ("crash", 1, "the last straw"),
+    ],
+)
+def test_exit_codes_of_recover(tmp_path, capfd, name, code, words):
+    assert command_line.run(["recover", clip(tmp_path, name), "--out", str(tmp_path)]) == code
+    assert words in capfd.readouterr().err
+    assert not list(tmp_path.glob("*.blend"))
+
+
+def test_no_backend(tmp_path, capfd, monkeypatch):
+    monkeypatch.setenv("FASTHMR_COMMAND", "/nowhere/fasthmr")
+    assert command_line.run(["recover", clip(tmp_path, "walk"), "--out", str(tmp_path)]) == 1
+    assert "/nowhere/fasthmr" in capfd.readouterr().err
+
+
+def test_import_takes_a_clip_s_people(tmp_path):
+    motions = [
+        str(write_motion(tmp_path / f"dance.person0{person}.npz", seed=person, count=9)) for person in (1, 2)
+    ]
+    assert command_line.run(["import", *motions, "--start-frame", "101"]) == 0
+    assert bodies_in(tmp_path / "dance.blend") == ["dance.person01", "dance.person02"]
+    action = bpy.data.objects["dance.person02"].animation_data.action
+    assert tuple(action.frame_range) == (101.0, 109.0)
+
+
+def test_import_goes_into_the_file_that_was_opened(tmp_path):
+    bpy.ops.object.empty_add()
+    bpy.context.object.name = "set dressing"
+    bpy.context.scene.render.fps = 24
+    bpy.context.scene.frame_end = 77
+    opened = tmp_path / "set.blend"
+    bpy.ops.wm.save_as_mainfile(filepath=str(opened))
+    before = opened.read_bytes()
+    motion = str(write_motion(tmp_path / "walk.person01.npz"))
+    assert command_line.run(["import", motion, "--blend", str(tmp_path / "shot.blend")]) == 0
+    assert opened.read_bytes() == before
+    assert bodies_in(tmp_path / "shot.blend") == ["walk.person01"]
+    assert "set dressing" in bpy.data.objects
+    assert (bpy.context.scene.render.fps, bpy.context.scene.frame_end) == (24, 77)
+
+
+def test_import_of_what_is_no_motion(tmp_path, capfd):
+    path = tmp_path / "notes.npz"
+    path.write_text("not an archive")
+    assert command_line.run(["import", str(path)]) == 3
+    assert "notes.npz" in capfd.readouterr().err
+    assert command_line.run(["import", str(tmp_path / "gone.npz")]) == 3
+    assert not list(tmp_path.glob("*.blend"))
+
+
+def test_a_scene_that_cannot_be_saved(tmp_path, capfd):
+    motion = str(write_motion(tmp_path / "walk.person01.npz"))
+    (tmp_path / "file").touch()
+    assert command_line.run(["import", motion, "--blend", str(tmp_path / "file" / "walk.blend")]) == 3
+    assert "could not be saved" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["recover"], ["recover", "a.mp4"], ["import"]])
+def test_bad_calls(arguments, capfd):
+    assert command_line.run(arguments) == 2
+    assert "usage: blender" in capfd.readouterr().err
+
+
+def test_help_is_no_error(capfd):
+    assert command_line.run(["--help"]) == 0
+    assert "import recovered motion" in capfd.readouterr().out
