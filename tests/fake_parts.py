@@ -47,8 +47,9 @@ class FakeDetector:
 class FakeBody:
     name, licence, sha256 = "fake body", "CC0-1.0", "b0d1"
 
-    def save(self, path: Path) -> None:
-        path.write_bytes(b"body")
+
+def save_body(body: FakeBody, path: Path) -> None:
+    path.write_bytes(b"body")
 
 
 def load_body(name: str) -> FakeBody:
@@ -156,7 +157,7 @@ def place(estimates: Any, evidences: Any, body: object, provenance: Any) -> list
 
 
 def render_preview(
-    footage: Any, motions: Any, body: Any, out_video: Path, out_image: Path, progress: Progress
+    footage: Path, motions: Any, body: Any, out_video: Path, out_image: Path, progress: Progress
 ) -> None:
     called(f"preview of {len(motions)}")
     out_video.write_bytes(b"video")
@@ -179,7 +180,7 @@ def stand_ins() -> dict[str, types.ModuleType]:
             "BlazePoseDetector": FakeDetector,
         },
         "fasthmr.people.bundle": {"find_bundle": lambda: Path(__file__)},
-        "fasthmr.body": {"load_body": load_body},
+        "fasthmr.body": {"load_body": load_body, "save_body": save_body},
         "fasthmr.decoder.landmark_fit": {"fit_landmarks": fit_landmarks},
         "fasthmr.placement": {"camera_intrinsics": camera_intrinsics, "place": place},
         "fasthmr.preview": {"render_preview": render_preview},

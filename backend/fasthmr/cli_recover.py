@@ -65,15 +65,12 @@ def write_preview(
     Returns:
         The files that were written.
     """
-    from fasthmr.footage import open_footage
-    from fasthmr.motion import Motion
     from fasthmr.preview import render_preview
 
-    loaded = [Motion.load(path) for path in motions]
-    model = (models or Models()).body(body)
     picture = video.with_suffix(".png")
-    with CommandProgress(cancelled) as progress, open_footage(clip, progress=progress) as footage:
-        render_preview(footage, loaded, model, video, picture, progress)
+    model = (models or Models()).body(body)
+    with CommandProgress(cancelled) as progress:
+        render_preview(clip, motions, model, video, picture, progress)
     return [video, picture]
 
 

@@ -226,10 +226,9 @@ def _memory() -> str:
 
 
 def _preview() -> str:
-    import moderngl
+    from fasthmr.preview import open_context
 
-    options = {"backend": "egl"} if sys.platform == "linux" else {}  # EGL needs no window system
-    context = moderngl.create_context(standalone=True, **options)
+    context = open_context()
     try:
         return f"OpenGL {context.version_code / 100:.1f}, {context.info['GL_RENDERER']}"
     finally:

@@ -45,7 +45,7 @@ T = TypeVar("T")
 State = Literal["running", "done", "failed", "cancelled"]
 
 
-class JobBusy(FastHMRError):
+class JobBusy(FastHMRError):  # noqa: N818 (named like the others in errors.py)
     """Another process works in the job's folder at this moment."""
 
 
@@ -110,7 +110,7 @@ class Job:
             JobBusy: another process has it.
             BadInput: it cannot be written to, or it belongs to another clip.
         """
-        with _storing(self.folder):
+        with storing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             try:
                 self._lock.acquire()
@@ -123,7 +123,7 @@ class Job:
             self._take_over(self._previous())
             self._record.started = _now()
             self._write_record()
-            with _storing(self.folder):
+            with storing(self.folder):
                 (self.folder / "progress.jsonl").write_bytes(b"")
             self.progress.log(f"FastHMR {fasthmr.__version__}: {self._record.footage}")
         except BaseException:
@@ -183,7 +183,7 @@ class Job:
             return values
         values = list(make())
         for value, path in zip(values, paths, strict=True):
-            with _storing(path):
+            with storing(path):
                 save(value, path)
         files = {self._relative(path): sha256_of_file(path) for path in paths}
         self._record.stages[name] = StageRecord(fingerprint, files, self._clocked(name, started))
@@ -323,8 +323,12 @@ def code_digest(*places: str) -> str:
 
 
 @contextlib.contextmanager
-def _storing(place: Path) -> Iterator[None]:
-    """Turn what the system says about a place that cannot be written into a message for people."""
+def storing(place: Path) -> Iterator[None]:
+    """Turn what the system says about a place that cannot be written into a message for people.
+
+    Raises:
+        BadInput: in the place of the system's error.
+    """
     try:
         yield
     except FastHMRError:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import fasthmr
 from fasthmr.device import choose_device
-from fasthmr.jobs import Job
+from fasthmr.jobs import Job, storing
 from fasthmr.models import Models
 from fasthmr.progress import Progress
 from fasthmr.request import Clip, RecoverRequest, check, identify
@@ -117,12 +117,15 @@ def _write_result(
     job: Job, request: RecoverRequest, clip: Clip, motions: Sequence[Path], body: BodyModel
 ) -> RecoverResult:
     """Stage "write": the body that the motions need, when it is not the open one, and ``result.json``."""
+    from fasthmr.body import save_body
+
     started = time.perf_counter()
     job.progress.report("write", 0, 1)
     body_path = None
     if request.body != "open":
         body_path = request.out / f"{clip.name}.body.npz"
-        body.save(body_path)
+        with storing(body_path):
+            save_body(body, body_path)
     seconds = {"probe": clip.seconds, **job.seconds, "write": time.perf_counter() - started}
     seconds = {stage: round(value, 3) for stage, value in seconds.items()}
     job.finish(
