@@ -51,6 +51,9 @@ def test_triangles_cover_the_pixels_that_a_naive_rasteriser_finds(gl, seed):
         ],
         axis=-1,
     )  # three triangles, each at a depth of its own
+    for triangle in triangles:  # counter-clockwise for the camera, whose y points down
+        if np.linalg.det(triangle[1:, :2] - triangle[0, :2]) > 0:
+            triangle[[1, 2]] = triangle[[2, 1]]
     colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
     view = pinhole_view(INTRINSICS, LOOKING, SIZE, SIZE)
     with Renderer(np.array([[0, 1, 2]]), 3, 3, gl) as renderer:
@@ -127,7 +130,17 @@ def test_lighting_shows_the_form(gl):
     brightness = []
     for tilt in (0.0, 0.6, 1.2):
         normals = np.tile([np.sin(tilt), 0.0, -np.cos(tilt)], (4, 1))
-        with Renderer(np.array([[0, 1, 2], [0, 2, 3]]), 4, 1, gl) as renderer:
+        with Renderer(np.array([[0, 2, 1], [0, 3, 2]]), 4, 1, gl) as renderer:
             renderer.show([(np.concatenate([square, normals], axis=1), (200, 200, 200))])
             brightness.append(int(renderer.figures([view])[32, 48, 0]))
     assert brightness[0] > brightness[1] + 10 > brightness[2] + 30
+
+
+def test_only_the_outside_of_a_body_is_drawn(gl):
+    view = pinhole_view(INTRINSICS, LOOKING, SIZE, SIZE)
+    outside = np.array([[-0.5, -0.4, 2.0], [-0.5, 0.4, 2.0], [0.5, 0.4, 2.0]])
+    with Renderer(np.array([[0, 1, 2]]), 3, 1, gl) as renderer:
+        renderer.show(meshes_of(outside[None], [(200, 200, 200)]))
+        assert renderer.figures([view]).any()
+        renderer.show(meshes_of(outside[None, ::-1], [(200, 200, 200)]))
+        assert not renderer.figures([view]).any()

@@ -112,7 +112,8 @@ class Renderer:
     """Draws one set of figures from several views; a context manager that frees the graphics memory.
 
     Args:
-        faces: (F, 3) triangles that all figures share.
+        faces: (F, 3) triangles that all figures share, counter-clockwise from outside; only their outside
+            is drawn.
         vertex_count: V.
         capacity: how many figures there can be at a time.
         context: an OpenGL context; one is made, and released at the end, when left out.
@@ -126,7 +127,10 @@ class Renderer:
     ) -> None:
         self._own_context = context is None
         self._context = context or open_context()
-        self._context.enable(moderngl.DEPTH_TEST)
+        # Half of a closed body faces away and need not be drawn. With y down, what is counter-clockwise
+        # from outside is clockwise on the screen.
+        self._context.front_face = "cw"
+        self._context.enable(moderngl.DEPTH_TEST | moderngl.CULL_FACE)
         self._figure_program = self._context.program(
             vertex_shader=_FIGURE_VERTEX, fragment_shader=_FIGURE_FRAGMENT
         )
