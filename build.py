@@ -187,11 +187,13 @@ class Environment:
         """Return the command for a quiet pip."""
         return [str(self.python), "-m", "pip", "-qq", *arguments]
 
-    def step(self, name: str, says: str, made_from: object, action: Callable[[], None]) -> None:
-        """Do ``action`` once: not while the stamp of ``name`` holds the hash of ``made_from``."""
+    def step(
+        self, name: str, says: str, made_from: object, action: Callable[[], None], makes: Path | None = None
+    ) -> None:
+        """Do ``action`` once: not while ``makes`` exists and the stamp holds the hash of ``made_from``."""
         stamp = self.folder / "finished" / name
         key = hashlib.sha256(json.dumps([self.version, made_from]).encode()).hexdigest()
-        if stamp.is_file() and stamp.read_text() == key:
+        if stamp.is_file() and stamp.read_text() == key and (makes is None or makes.is_file()):
             return
         say(f"==> {says}")
         started = time.monotonic()
@@ -301,7 +303,13 @@ def install_backend(folder: str = ".venv", extra: str = "") -> Environment:
 def ready_backend(extra: str = "") -> Environment:
     """Make ``.venv`` ready to recover motion: the backend, the perception bundle and the open body."""
     env = install_backend(extra=extra)
-    must_run("Preparing the perception bundle", [env.python, "-m", "fasthmr.people.bundle", BUNDLE])
+    env.step(
+        "people",
+        "Fetching the person detector's weights out of the MediaPipe package (36 MB)",
+        (ROOT / "backend/fasthmr/people/bundle.py").read_text(encoding="utf-8"),
+        lambda: must_run("Fetching the weights", [env.python, "-m", "fasthmr.people.bundle", BUNDLE]),
+        makes=BUNDLE,
+    )
     if not BODY.is_file():
         raise SetupError(f"The body file {BODY} is missing: get it back with git, or run build.py body.")
     return env
@@ -523,21 +531,26 @@ def blender_versions(wanted: str) -> list[str]:
 # --- the verbs
 
 
+def doctor(env: Environment) -> int:
+    """Let the backend look whether it has all that it needs; return its exit code."""
+    say("==> fasthmr doctor")
+    return run([env.program("fasthmr"), "doctor"])
+
+
 def setup(options: argparse.Namespace, rest: Sequence[str]) -> int:
     """Make .venv with all that the backend needs, and end with `fasthmr doctor`."""
     env = ready_backend()
-    say("==> fasthmr doctor")
-    code = run([env.program("fasthmr"), "doctor"])
+    code = doctor(env)
     say(f"The command is {env.program('fasthmr').relative_to(ROOT)}")
     return code
 
 
 def demo(options: argparse.Namespace, rest: Sequence[str]) -> int:
     """Run the main job on real footage: motion files, a .blend and a preview in demo/."""
-    code = setup(options, rest)
+    env = ready_backend()
+    code = doctor(env)
     if code:
         return code
-    env = ready_backend()
     fasthmr, folder = env.program("fasthmr"), ROOT / "demo"
     folder.mkdir(exist_ok=True)
     clip = folder / "demo.mp4"  # beside the results, so that the folder can be moved as a whole

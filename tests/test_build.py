@@ -133,6 +133,14 @@ def test_step_is_done_once_until_what_it_is_made_from_changes(environment: build
     assert len(done) == 3
 
 
+def test_step_is_done_again_when_what_it_makes_is_gone(environment: build.Environment) -> None:
+    made = environment.folder / "made"
+    for _ in range(2):
+        environment.step("making", "making it", "a", made.touch, makes=made)
+        assert made.exists()
+        made.unlink()
+
+
 def test_step_that_fails_is_done_again(environment: build.Environment) -> None:
     def fail() -> None:
         raise build.SetupError("no network")
