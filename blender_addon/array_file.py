@@ -16,7 +16,7 @@ _ZIP_START = b"PK\x03\x04"
 _DAMAGE = (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
 
-class ImportProblem(Exception):
+class ImportProblem(Exception):  # noqa: N818 (a problem to tell the user, not a bug)
     """What stops an import, in words for the user: which file, what is wrong, what to do."""
 
 

@@ -67,7 +67,7 @@ def add_backdrop(
 
 
 def first_file(footage: Path) -> Path:
-    """The movie itself, or the first picture of a folder or a pattern; Blender finds the others by their numbers.
+    """The movie, or the first picture of a folder or a pattern; Blender finds the others by their numbers.
 
     Raises:
         ImportProblem: nothing is there.
@@ -111,9 +111,7 @@ def _open_clip(path: Path) -> bpy.types.MovieClip:
         raise ImportProblem(f"Blender cannot open the footage {path}: {error}") from error
     if min(clip.size) < 1 or (clip.source == "MOVIE" and not clip.fps > 0):
         bpy.data.movieclips.remove(clip)
-        raise ImportProblem(
-            f"Blender cannot open the footage {path}: it is no movie or picture that it knows."
-        )
+        raise ImportProblem(f"Blender cannot open the footage {path}: no movie or picture that it knows.")
     return clip
 
 

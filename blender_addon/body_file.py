@@ -78,7 +78,7 @@ def read_body_file(path: Path) -> Body:
     problems = _problems(arrays)
     if problems:
         raise ImportProblem(
-            f"The body file {path} does not fit: {'; '.join(problems)}. It must be in SMPL's layout (24 joints)."
+            f"The body file {path} does not fit: {'; '.join(problems)}. It must have SMPL's layout."
         )
     shapes = arrays["shapedirs"][:, :, :SHAPE_COUNT].astype(np.float64)
     weights = arrays["weights"].astype(np.float64)

@@ -145,9 +145,7 @@ def _bodies(
         if not motion.meta and path == open_body_path():
             # AMASS shapes are SMPL's; in the open body's shape space the same numbers mean something else
             betas = np.zeros_like(betas)
-            notes.append(
-                f"{motion.path.name} has a shape for SMPL's body; the open body keeps its mean shape."
-            )
+            notes.append(f"{motion.path.name} has a shape for SMPL's body; the open body stays as it is.")
         found.append((read[path], betas))
     return found
 

@@ -17,8 +17,7 @@ SIZES = [(1920, 1080), (720, 1280), (576, 576), (1279, 719)]
 
 def random_track(seed: int, size: tuple[int, int], count: int = 1, aspect: float = 1.0) -> CameraTrack:
     random = np.random.default_rng(seed)
-    width, height = size
-    focal = random.uniform(0.7, 2) * width
+    focal = random.uniform(0.7, 2) * size[0]
     centre = random.uniform(0.3, 0.7, 2) * size
     matrices = np.tile(np.eye(4), (count, 1, 1))
     start, step = random.normal(0, 1, 3), random.normal(0, 0.003, 3)

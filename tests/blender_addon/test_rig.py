@@ -152,10 +152,16 @@ def test_mode_active_object_and_selection_come_back(scene, figure, mode):
 def test_edit_mode_ends_when_the_block_fails(scene):
     thing = bpy.data.objects.new("rig", bpy.data.armatures.new("rig"))
     scene.collection.objects.link(thing)
-    with pytest.raises(ZeroDivisionError), edit_mode(bpy.context, thing):
-        assert thing.mode == "EDIT"
-        _ = 1 / 0
-    assert thing.mode == "OBJECT"
+    modes = []
+
+    def fail() -> None:
+        with edit_mode(bpy.context, thing):
+            modes.append(thing.mode)
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        fail()
+    assert [*modes, thing.mode] == ["EDIT", "OBJECT"]
     assert bpy.context.view_layer.objects.active is None
 
 
