@@ -3,6 +3,7 @@
 
 from fasthmr.people.blazepose import BlazePoseDetector
 from fasthmr.people.detection import Detection, PersonDetector
+from fasthmr.people.find import find_people
 from fasthmr.people.landmarks import (
     LANDMARK_COUNT,
     LANDMARK_INDEX,
@@ -25,4 +26,5 @@ __all__ = [
     "People",
     "PersonDetector",
     "Track",
+    "find_people",
 ]

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who is who from frame to frame, through crossings and short gaps.
+
+Two steps, on all the detections of a shot. First, detections of neighbouring frames are joined where there
+is no doubt (Hungarian assignment; cost: distance of the landmarks from where they are expected, and
+difference of the clothes' colours). Where two people compete for one detection, both pieces end there: a
+wrong join cannot be undone later. Then the pieces are linked, the surest first, where one ends and another
+begins: by motion across short gaps, and by colours more and more the longer the gap is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from fasthmr.people import appearance
+from fasthmr.people.detection import Detection
+from fasthmr.people.landmarks import LANDMARK_MIRROR
+from fasthmr.people.plausibility import LIMB_LANDMARKS, plausibility
+
+# A person must be seen this often and this long; there is no motion to recover in less.
+MIN_FRAMES: Final = 5
+MIN_SECONDS: Final = 0.3
+# What is followed for long and never looks like a person is a thing.
+_MIN_PLAUSIBILITY: Final = 0.45
+# Joining frame to frame: the dearest join, and how much dearer the other way round must be to be sure.
+_MAX_JOIN: Final = 0.75
+_MIN_MARGIN: Final = 0.12
+_LONGEST_SILENCE: Final = 0.25
+# Linking pieces: the dearest link and the longest gap, seconds.
+_MAX_LINK: Final = 1.0
+_LONGEST_GAP: Final = 2.0
+_IMPOSSIBLE: Final = 1e6
+_MIRROR: Final = np.array(LANDMARK_MIRROR)
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One person in one frame.
+
+    Args:
+        frame: position of the frame in the whole clip.
+        time: seconds.
+        detection: what the detector found.
+        colours: (7, 3), see :func:`fasthmr.people.appearance.describe`.
+        picture: a thumbnail as JPEG, in some frames.
+    """
+
+    frame: int
+    time: float
+    detection: Detection
+    colours: np.ndarray
+    picture: bytes | None = None
+
+
+@dataclass
+class _Piece:
+    """Sightings that surely are one person; in order of time."""
+
+    sightings: list[Sighting]
+    colours: np.ndarray = field(default_factory=lambda: np.zeros(0))
+
+    @property
+    def first(self) -> Sighting:
+        return self.sightings[0]
+
+    @property
+    def last(self) -> Sighting:
+        return self.sightings[-1]
+
+    def velocity(self, at_end: bool, span: float = 0.3) -> np.ndarray:
+        """(2,) pixels a second of the limbs' centre, over the last (or first) third of a second."""
+        ordered = self.sightings[::-1] if at_end else self.sightings
+        near = [one for one in ordered[:30] if abs(one.time - ordered[0].time) <= span]
+        if len(near) < 2:
+            return np.zeros(2)
+        times = np.array([one.time for one in near])
+        centers = np.array([_center(one.detection) for one in near])
+        times = times - times.mean()
+        return (times @ centers) / float(times @ times)
+
+
+def track_shot(
+    frames: Sequence[Sequence[Sighting]], log: Callable[[str], None] | None = None
+) -> list[list[Sighting]]:
+    """The people of one shot.
+
+    Args:
+        frames: the sightings of each frame, in order of time; frames without anybody may be left out.
+        log: is told about what was seen and left out.
+
+    Returns:
+        The sightings of each person, in order of time.
+    """
+    pieces = _link(_join(frames))
+    kept = []
+    for piece in pieces:
+        reason = _reason_to_drop(piece.sightings)
+        if reason is None:
+            kept.append(piece.sightings)
+        elif log is not None:
+            span = f"{piece.first.frame}-{piece.last.frame}"
+            log(f"Left out: somebody or something in frames {span} ({reason}).")
+    return kept
+
+
+def _reason_to_drop(sightings: Sequence[Sighting]) -> str | None:
+    duration = sightings[-1].time - sightings[0].time
+    if len(sightings) < MIN_FRAMES or duration < MIN_SECONDS:
+        return f"seen in {len(sightings)} frames only"
+    likeness = np.median(
+        [
+            plausibility(one.detection.score, one.detection.visibility, one.detection.landmarks_world)
+            for one in sightings
+        ]
+    )
+    if likeness < _MIN_PLAUSIBILITY:
+        return f"does not look like a person, {likeness:.2f}"
+    return None
+
+
+def _join(frames: Sequence[Sequence[Sighting]]) -> list[_Piece]:
+    """Join the sightings of neighbouring frames where there is no doubt."""
+    done: list[_Piece] = []
+    active: list[_Piece] = []
+    for sightings in frames:
+        if not sightings:
+            continue
+        now = sightings[0].time
+        done += [piece for piece in active if now - piece.last.time > _LONGEST_SILENCE]
+        active = [piece for piece in active if now - piece.last.time <= _LONGEST_SILENCE]
+        costs = np.array([[_join_cost(piece, one) for one in sightings] for piece in active])
+        pairs = _sure_pairs(costs.reshape(len(active), len(sightings)))
+        going_on = []
+        for row, column in pairs:
+            active[row].sightings.append(sightings[column])
+            going_on.append(active[row])
+        joined = {row for row, _ in pairs}
+        taken = {column for _, column in pairs}
+        # A piece that lost a contested sighting ends too: whoever takes up there later is decided by linking.
+        contested: np.ndarray = (
+            np.any(costs < _MAX_JOIN, axis=1) if costs.size else np.zeros(len(active), bool)
+        )
+        for row, piece in enumerate(active):
+            if row not in joined:
+                (done if contested[row] else going_on).append(piece)
+        active = going_on + [_Piece([one]) for column, one in enumerate(sightings) if column not in taken]
+    return done + active
+
+
+def _sure_pairs(costs: np.ndarray) -> list[tuple[int, int]]:
+    """The pairs of an assignment that no other assignment comes close to.
+
+    Args:
+        costs: (pieces, sightings); pairs from :data:`_MAX_JOIN` on are impossible.
+    """
+    if not costs.size:
+        return []
+    bounded = np.minimum(costs, _MAX_JOIN)
+    rows, columns = linear_sum_assignment(bounded)
+    pairs = []
+    for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
+        cost = costs[row, column]
+        if cost >= _MAX_JOIN:
+            continue
+        margin = np.inf
+        for other_row, other_column in zip(rows.tolist(), columns.tolist(), strict=True):
+            if other_row != row:  # the two change places
+                swapped = bounded[row, other_column] + bounded[other_row, column]
+                margin = min(margin, swapped - cost - bounded[other_row, other_column])
+        for other_row in set(range(len(costs))) - set(rows.tolist()):  # a piece that came off empty-handed
+            margin = min(margin, bounded[other_row, column] - cost)
+        if margin >= _MIN_MARGIN:
+            pairs.append((row, column))
+    return pairs
+
+
+def _join_cost(piece: _Piece, sighting: Sighting) -> float:
+    """0..1, how unlikely a sighting goes on with a piece a moment later."""
+    before, now = piece.last.detection, sighting.detection
+    size = max(_height(before), _height(now), 1.0)
+    elapsed = sighting.time - piece.last.time
+    step = piece.velocity(at_end=True) * elapsed
+    expected = before.landmarks_image[LIMB_LANDMARKS, :2] + step
+    # Mixed-up sides are no other person.
+    distance = min(
+        float(np.linalg.norm(now.landmarks_image[order, :2] - expected, axis=1).mean())
+        for order in (LIMB_LANDMARKS, _MIRROR[LIMB_LANDMARKS])
+    )
+    motion = distance / (size * (0.25 + 1.0 * elapsed))
+    likeness = min(_height(before), _height(now)) / size
+    colours = appearance.difference(piece.last.colours, sighting.colours)
+    return 0.7 * min(1.0, motion) + 0.3 * colours + (0.3 if likeness < 0.4 else 0.0)
+
+
+def _link(pieces: list[_Piece]) -> list[_Piece]:
+    """Link pieces of one person, the cheapest links of all first (Hungarian assignment)."""
+    for piece in pieces:
+        sample = piece.sightings[:: max(1, len(piece.sightings) // 50)]
+        piece.colours = appearance.typical(np.stack([one.colours for one in sample]))
+    pieces.sort(key=lambda piece: piece.first.time)
+    count = len(pieces)
+    if count < 2:
+        return pieces
+    # Column j < count: followed by piece j; column count + i: piece i has no follower.
+    costs = np.full((count, 2 * count), _IMPOSSIBLE)
+    for i, earlier in enumerate(pieces):
+        costs[i, count + i] = _MAX_LINK
+        for j, later in enumerate(pieces):
+            gap = later.first.time - earlier.last.time
+            if i != j and 0.0 < gap <= _LONGEST_GAP:
+                costs[i, j] = _link_cost(earlier, later, gap)
+    rows, columns = linear_sum_assignment(costs)
+    follower = {
+        int(i): int(j) for i, j in zip(rows, columns, strict=True) if j < count and costs[i, j] < _MAX_LINK
+    }
+    linked = []
+    for i in sorted(set(range(count)) - set(follower.values())):
+        sightings = list(pieces[i].sightings)
+        while i in follower:
+            i = follower[i]
+            sightings += pieces[i].sightings
+        linked.append(_Piece(sightings))
+    return linked
+
+
+def _link_cost(earlier: _Piece, later: _Piece, gap: float) -> float:
+    """How unlikely it is that one piece goes on with another; below one is likely enough.
+
+    Motion is carried on from both ends to the middle of the gap, and trusted less the longer it is.
+    """
+    size = max(_height(earlier.last.detection), _height(later.first.detection), 1.0)
+    smaller = min(_height(earlier.last.detection), _height(later.first.detection))
+    carried = min(gap, 0.6)  # nobody runs straight on for longer without being seen
+    forward = _center(earlier.last.detection) + earlier.velocity(at_end=True) * carried / 2
+    backward = _center(later.first.detection) - later.velocity(at_end=False) * carried / 2
+    distance = float(np.hypot(*(forward - backward))) / size
+    motion = distance / (0.35 + 0.9 * gap)
+    colours = appearance.difference(earlier.colours, later.colours)
+    resized = abs(float(np.log(max(smaller, 1.0) / size)))
+    return 0.5 * motion + (1.2 + 0.8 * min(1.0, gap)) * colours + 0.3 * resized + 0.15 * gap
+
+
+def _center(detection: Detection) -> np.ndarray:
+    return detection.landmarks_image[LIMB_LANDMARKS, :2].mean(0)
+
+
+def _height(detection: Detection) -> float:
+    """The larger side of the box: a figure that bends does not become another one."""
+    return float(max(detection.box[3] - detection.box[1], detection.box[2] - detection.box[0]))
