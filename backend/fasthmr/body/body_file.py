@@ -41,23 +41,23 @@ _ADVICE: Final = "Use a body file that FastHMR wrote, or an official SMPL .pkl o
 class BodyArrays:
     """What a body file holds; shapes and units as in the module's table.
 
-    Arrays of any float or integer type are accepted and converted.
+    Arrays of any type of number are accepted and converted to those of the table.
 
     Raises:
         ValueError: shapes do not belong together, or a value is out of range.
     """
 
-    v_template: NDArray[np.float32]
-    shapedirs: NDArray[np.float32]
-    weights: NDArray[np.float32]
-    J_regressor: NDArray[np.float32]
-    f: NDArray[np.int32]
+    v_template: NDArray[Any]
+    shapedirs: NDArray[Any]
+    weights: NDArray[Any]
+    J_regressor: NDArray[Any]
+    f: NDArray[Any]
     name: str
     licence: str
-    vt: NDArray[np.float32] | None = None
-    ft: NDArray[np.int32] | None = None
-    posedirs: NDArray[np.float32] | None = None
-    landmark_vertices: NDArray[np.int32] | None = None
+    vt: NDArray[Any] | None = None
+    ft: NDArray[Any] | None = None
+    posedirs: NDArray[Any] | None = None
+    landmark_vertices: NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
         count = np.shape(self.v_template)[0] if np.ndim(self.v_template) else 0

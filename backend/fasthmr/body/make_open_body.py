@@ -24,6 +24,7 @@ from typing import Final
 
 import numpy as np
 from scipy.optimize import nnls
+from scipy.sparse import csr_array
 from scipy.spatial.transform import Rotation
 
 from fasthmr.body.anny_source import Floats, Indices, Source, read_source
@@ -85,13 +86,14 @@ BONE_JOINTS: Final[Mapping[str, str]] = {
 }
 
 SPINE: Final = ("pelvis", "spine1", "spine2", "spine3")
-SPINE_BLEND: Final = 0.06  # metres below and above a spine joint in which its weight comes in
+SPINE_BLEND: Final = 0.10  # metres below and above a spine joint in which its weight comes in
 
 #: How far the collar turns up to the T-pose, in degrees; people who lift their arms level raise
 #: their shoulders too. The shoulder joint does the rest.
 COLLAR_RISE: Final = 8.0
 
 WEIGHTS_PER_VERTEX: Final = 4
+SMOOTHINGS: Final = 5
 REGRESSOR_CANDIDATES: Final = 600
 REACH: Final = 2.0  # limbs: skin up to this many times as far as the nearest (and 3 cm) serves a joint
 TRUNK_REACH: Final = 0.19  # metres: the skin that serves a joint of the trunk
@@ -147,6 +149,7 @@ def joint_weights(source: Source) -> Floats:
         weights[:, joint_of[bone]] += source.weights[:, bone]
     heights = source.vertices.mean(axis=0)[:, 1]
     weights = spread_along_spine(weights, heights, source_joints(source).mean(axis=0)[:, 1])
+    weights = smooth_weights(weights, source.faces)
     least = np.sort(weights, axis=1)[:, -WEIGHTS_PER_VERTEX, None]
     weights = np.where(weights >= least, weights, 0.0)
     weights /= weights.sum(axis=1, keepdims=True)
@@ -183,6 +186,23 @@ def spread_along_spine(weights: Floats, heights: Floats, joint_heights: Floats) 
     for k, name in enumerate(SPINE):
         spread[:, INDEX[name]] = trunk * (above[k] - above[k + 1])
     return spread
+
+
+def smooth_weights(weights: Floats, faces: Indices) -> Floats:
+    """Weights (V,24) averaged with those of the neighbours, a few times.
+
+    MakeHuman has extra bones that share out the twist of forearms and thighs. Without them the
+    borders between joints are narrow, and a twisted elbow would be pinched like a candy wrapper.
+    """
+    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    edges = np.unique(np.concatenate([edges, edges[:, ::-1]]), axis=0)
+    adjacent = csr_array(
+        (np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(len(weights), len(weights))
+    )
+    neighbours = adjacent.sum(axis=1)[:, None]
+    for _ in range(SMOOTHINGS):
+        weights = (weights + adjacent @ weights / neighbours) / 2
+    return weights
 
 
 def source_joints(source: Source) -> Floats:
