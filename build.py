@@ -387,12 +387,13 @@ def package_extension() -> Path:
 
 # --- the demo
 
-# Runs inside Blender: installs the extension as an artist does, imports, looks through the camera, saves.
-# Paths can be made relative only once the file has a place of its own, hence the second save.
+# Runs inside Blender: installs the extension as an artist does, imports, looks through the camera, saves again.
+# Blender writes paths relative to a file that is saved for the first time, so the folder can be moved.
 DEMO_IN_BLENDER = """
 import sys
 import bpy
 extension, blend, *arguments = sys.argv[sys.argv.index("--") + 1:]
+bpy.context.preferences.filepaths.save_version = 0
 bpy.ops.extensions.package_install_files(filepath=extension, repo="user_default", enable_on_install=True)
 from bl_ext.user_default.recover_motion import command_line
 if command_line.run(["import", *arguments, "--blend", blend]):
@@ -401,8 +402,6 @@ for screen in bpy.data.screens:
     for space in (area.spaces.active for area in screen.areas if area.type == "VIEW_3D"):
         space.region_3d.view_perspective = "CAMERA"
 bpy.ops.wm.save_as_mainfile(filepath=blend)
-bpy.ops.file.make_paths_relative()
-bpy.ops.wm.save_mainfile()
 """
 
 
