@@ -387,7 +387,7 @@ def package_extension() -> Path:
 
 # --- the demo
 
-# Runs inside Blender: installs the extension as an artist does, imports, looks through the camera, saves again.
+# Runs inside Blender: installs the extension as an artist does, imports, looks through the camera, saves.
 # Blender writes paths relative to a file that is saved for the first time, so the folder can be moved.
 DEMO_IN_BLENDER = """
 import sys
