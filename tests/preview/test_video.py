@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import errno
+import io
+
 import numpy as np
 import pytest
 
@@ -43,3 +46,26 @@ def test_times_that_do_not_increase_still_give_a_frame_each(tmp_path):
         for time in (0.0, 0.0, 0.04):
             writer.write(np.zeros((64, 64, 3), np.uint8), time)
     assert probe(path).frame_count == 3
+
+
+class FullDisk(io.BytesIO):
+    """A file that fills up."""
+
+    def write(self, data, /):
+        if self.tell() + len(data) > 20_000:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(data)
+
+
+@pytest.mark.parametrize("count", [1, 60])
+def test_a_full_disk_is_told_as_such(count):
+    noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
+
+    def write() -> None:
+        with VideoWriter(FullDisk(), (320, 240), 25.0) as writer:
+            for number in range(count):
+                writer.write(np.roll(noise, 37 * number, axis=1), number / 25)
+
+    with pytest.raises(OSError, match="No space left") as refused:
+        write()
+    assert refused.value.errno == errno.ENOSPC

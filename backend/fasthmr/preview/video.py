@@ -20,8 +20,36 @@ _BT709_CODE: Final = 1
 _LIMITED_RANGE_CODE: Final = 1
 
 
+class _Output:
+    """A file for FFmpeg to write into, which keeps the reason why writing failed.
+
+    An exception inside FFmpeg's callback would lose its kind, and some versions of PyAV crash on it; so
+    FFmpeg is told that all is well, and the writer looks here afterwards.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self.seek, self.tell = stream.seek, stream.tell
+        self.failure: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        if self.failure is None:
+            try:
+                self._stream.write(data)
+            except OSError as error:
+                self.failure = error
+        return len(data)
+
+    def check(self) -> None:
+        """Raise what went wrong since the beginning, if anything."""
+        if self.failure is not None:
+            raise self.failure
+
+
 class VideoWriter:
     """Codes RGB frames into an open file; a context manager that finishes the file.
+
+    Its methods raise OSError where the file cannot be written, as on a full disk.
 
     Args:
         stream: where the MP4 goes; must be seekable.
@@ -31,7 +59,8 @@ class VideoWriter:
 
     def __init__(self, stream: IO[bytes], size: tuple[int, int], frame_rate: float) -> None:
         self.encoder = next(name for name in _ENCODERS if name in codecs_available)
-        self._container = av.open(stream, "w", format="mp4")
+        self._output = _Output(stream)
+        self._container = av.open(self._output, "w", format="mp4")
         rate = Fraction(frame_rate).limit_denominator(1001)
         video = self._container.add_stream(self.encoder, rate=rate, options=dict(_OPTIONS[self.encoder]))
         if not isinstance(video, av.VideoStream):
@@ -53,9 +82,11 @@ class VideoWriter:
     ) -> None:
         try:
             if kind is None:
-                self._container.mux(self._video.encode())
+                self._encode(None)
         finally:
             self._container.close()
+        if kind is None:
+            self._output.check()
 
     def write(self, image: np.ndarray, time: float) -> None:
         """Add a frame.
@@ -72,4 +103,9 @@ class VideoWriter:
         )
         self._last = max(self._last + 1, round(time / _TICK))
         frame.pts, frame.time_base = self._last, _TICK
+        self._encode(frame)
+
+    def _encode(self, frame: av.VideoFrame | None) -> None:
+        """Code a frame, or what is left at the end."""
         self._container.mux(self._video.encode(frame))
+        self._output.check()
