@@ -144,6 +144,6 @@ def _remarks(clip: bpy.types.MovieClip, path: Path, size: tuple[int, int]) -> li
     if shown == size[::-1] and not TURNS_FOOTAGE:
         return [f"Blender before 4.5 shows {path.name} lying on its side; the camera itself is right."]
     return [
-        f"{path.name} has {shown[0]}x{shown[1]} pixels, but the motion was recovered from {size[0]}x{size[1]}. "
+        f"{path.name} has {shown[0]}x{shown[1]} pixels, but the motion comes from {size[0]}x{size[1]}. "
         "Is it the right footage?"
     ]

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Body files: any body in SMPL's layout (SMPL's own key names), and the open one that comes with the add-on.
 
-Body axes: metres, y up, z forward, x to the figure's left; rest pose is the T-pose.
+Body axes: metres, y up, z forward, x to the figure's left; rest pose is the T-pose. The pose-dependent
+displacements of official SMPL files (`posedirs`) are left alone: as 207 keyed shapes they would make the
+rig slow and hard to edit, and the joints are the same without them.
 """
 
 from __future__ import annotations

@@ -145,7 +145,7 @@ def _bodies(
         if not motion.meta and path == open_body_path():
             # AMASS shapes are SMPL's; in the open body's shape space the same numbers mean something else
             betas = np.zeros_like(betas)
-            notes.append(f"{motion.path.name} has a shape for SMPL's body; the open body stays as it is.")
+            notes.append(f"{motion.path.name} has a shape for SMPL's body: not used here.")
         found.append((read[path], betas))
     return found
 
@@ -157,7 +157,7 @@ def _body_beside(motion: MotionFile) -> Path | None:
     path = motion.path.with_name(f"{motion.clip}.body.npz")
     if not path.is_file():
         raise ImportProblem(
-            f"{motion.path.name} was made with the body '{motion.body_name}', whose file {path} is not there. "
+            f"{motion.path.name} was made with the body '{motion.body_name}', but {path} is not there. "
             "Put it back, or choose the body file yourself."
         )
     return path
