@@ -483,7 +483,8 @@ def split_arguments(arguments: Sequence[str]) -> tuple[list[str] | None, list[st
         inside, outside = [str(ADDON_TESTS)], [str(ADDON_TESTS.parent)]
     return (
         [*outside, f"--ignore={ADDON_TESTS}", *options] if outside else None,
-        [*inside, *options] if inside else None,
+        # the fixtures of tests/conftest.py are the backend's: Blender has not what they import
+        [*inside, f"--confcutdir={ADDON_TESTS}", *options] if inside else None,
     )
 
 
