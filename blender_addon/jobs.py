@@ -91,7 +91,7 @@ class Job:
     @property
     def can_cancel(self) -> bool:
         """Whether :meth:`cancel` would do anything."""
-        return self.state in (State.STARTING, State.RUNNING)
+        return self.state in (State.STARTING, State.RUNNING, State.IMPORTING)
 
     @property
     def fraction(self) -> float:
@@ -104,11 +104,11 @@ class Job:
             return self.message
         text = _STAGES.get(self.stage, self.stage.replace("_", " ").capitalize())
         if self.total:
-            text += f"  {self.done} / {self.total}"
+            text += f", {self.fraction:.0%}"
         elif self.done:
-            text += f"  {self.done}"
+            text += f", {self.done}"
         if self.eta is not None:
-            text += f",  {_duration(self.eta)} left"
+            text += f", {_duration(self.eta)} left"
         return text
 
     def begin(self, worker: Worker) -> None:
@@ -136,6 +136,9 @@ class Job:
     def cancel(self) -> None:
         """Ask the worker to stop the job; :meth:`advance` finds out when it has."""
         if not self.can_cancel:
+            return
+        if self.state is State.IMPORTING:  # it waits for the user to come back to Object Mode, say
+            self._finish(State.CANCELLED, "Recovered, but not imported.", 130)
             return
         if self._request is None or self._worker is None:  # not sent yet, so there is nothing to stop
             self._finish(State.CANCELLED, "Cancelled.", 130)

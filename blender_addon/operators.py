@@ -63,7 +63,7 @@ class Teller:
         """Say it, if there is something new to say."""
         what = job.stage if job.state is State.RUNNING else job.message
         now = time.monotonic()
-        if what == self._said and now < self._next:
+        if not job.active or (what == self._said and now < self._next):  # how it ended, the caller says
             return
         self._said, self._next = what, now + self._interval
         sys.stderr.write(f"Recover Motion: {job.progress_text()}\n")
@@ -235,7 +235,7 @@ class RECOVER_MOTION_OT_import_motion(bpy.types.Operator, ImportHelper):
         name="Camera", description="Also make the camera that fits the motion", default=True
     )
     set_render_size: bpy.props.BoolProperty(
-        name="Use Footage Resolution", description="Set the scene's resolution to the footage's"
+        name="Footage Resolution", description="Set the scene's resolution to the footage's"
     )
 
     @classmethod

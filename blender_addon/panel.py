@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The sidebar of the 3D view: footage, people, one button, and how it is going."""
 
-import textwrap
-
 import bpy
 
 from . import job_form, session
 from .jobs import Job, State
+from .wrapped_text import write
 
 _ICONS = {
     State.DONE: "CHECKMARK",
@@ -57,13 +56,13 @@ class RECOVER_MOTION_PT_main(_Sidebar, bpy.types.Panel):
 
         problem = session.found_backend()[1]
         if job is not None and job.active:
-            _draw_progress(layout, job)
+            _draw_progress(layout, context, job)
             return
         row = layout.row()
         row.scale_y = 1.6
         row.operator("recover_motion.recover", icon="ARMATURE_DATA")
         if problem:
-            _write(layout, context, problem, "ERROR")
+            write(layout, context, problem, "ERROR")
             show = layout.operator("preferences.addon_show", text="Open Preferences", icon="PREFERENCES")
             show.module = __package__
         elif job is not None:
@@ -116,7 +115,11 @@ def _draw_people(layout: bpy.types.UILayout, form: bpy.types.PropertyGroup) -> N
     layout.operator("recover_motion.find_people", icon="VIEWZOOM")
 
 
-def _draw_progress(layout: bpy.types.UILayout, job: Job) -> None:
+def _draw_progress(layout: bpy.types.UILayout, context: bpy.types.Context, job: Job) -> None:
+    if job.state is State.IMPORTING:  # its message says what it waits for
+        write(layout, context, job.message, "INFO")
+        layout.operator("recover_motion.cancel", text="Do Not Import", icon="X")
+        return
     row = layout.row(align=True)
     row.scale_y = 1.6
     row.progress(factor=job.fraction, text=job.progress_text(), type="BAR")
@@ -125,12 +128,14 @@ def _draw_progress(layout: bpy.types.UILayout, job: Job) -> None:
 
 def _draw_outcome(layout: bpy.types.UILayout, context: bpy.types.Context, job: Job) -> None:
     """How the last job ended, and what can be done with what there is."""
-    _write(layout, context, job.message, _ICONS.get(job.state, "INFO"))
+    went_wrong = job.state is State.DONE and job.exit_code != 0  # a check that found something
+    icon = "ERROR" if went_wrong else _ICONS.get(job.state, "INFO")
+    write(layout, context, job.message, icon)
     if job.state is State.FAILED and job.details:
-        _write(layout, context, job.details[-1], "BLANK1")  # of a log, the end tells most
+        write(layout, context, job.details[-1])  # of a log, the end tells most
     elif job.state is State.DONE:
         for note in job.details:
-            _write(layout, context, note, "INFO")
+            write(layout, context, note, "INFO")
     folder = job.result.get("folder")
     if job.method != "recover" or not folder:
         return
@@ -138,17 +143,6 @@ def _draw_outcome(layout: bpy.types.UILayout, context: bpy.types.Context, job: J
     row.operator("wm.path_open", text="Open Folder", icon="FILE_FOLDER").filepath = str(folder)
     if job.state in (State.NOT_IMPORTED, State.CANCELLED):
         row.operator("recover_motion.import_result", icon="IMPORT")
-
-
-def _write(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: str) -> None:
-    """Write a text over as many lines as the sidebar's width needs; Blender's labels do not wrap."""
-    letter = 6.5 * context.preferences.system.ui_scale
-    room = max(int((context.region.width - 60 * context.preferences.system.ui_scale) / letter), 16)
-    column = layout.column(align=True)
-    column.scale_y = 0.8
-    lines = [line for paragraph in text.splitlines() for line in textwrap.wrap(paragraph, room)]
-    for number, line in enumerate(lines[:8]):
-        column.label(text=line, icon=icon if number == 0 else "BLANK1")
 
 
 _CLASSES = (

@@ -4,6 +4,7 @@
 import bpy
 
 from . import session
+from .wrapped_text import write
 
 
 class RECOVER_MOTION_AP_preferences(bpy.types.AddonPreferences):
@@ -27,20 +28,15 @@ class RECOVER_MOTION_AP_preferences(bpy.types.AddonPreferences):
         layout.use_property_decorate = False
         layout.prop(self, "backend")
 
-        column = layout.column(align=True)
         command, problem = session.found_backend()
-        if problem:
-            for line in problem.splitlines():
-                column.label(text=line, icon="ERROR")
-        else:
-            column.label(text=f"Found: {command}", icon="CHECKMARK")
+        write(layout, context, problem or f"Found: {command}", "ERROR" if problem else "CHECKMARK")
 
         layout.operator("recover_motion.check_backend")
         for check in session.checks:
-            row = layout.row()
-            row.label(text=f"{check.name}: {check.detail}", icon="CHECKMARK" if check.ok else "ERROR")
+            text = f"{check.name}: {check.detail}"
             if check.advice and not check.ok:
-                layout.label(text=check.advice, icon="BLANK1")
+                text += f"\n{check.advice}"
+            write(layout, context, text, "CHECKMARK" if check.ok else "ERROR")
 
 
 def register() -> None:

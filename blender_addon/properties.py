@@ -85,7 +85,7 @@ class RECOVER_MOTION_PG_form(bpy.types.PropertyGroup):
         default=True,
     )
     set_render_size: bpy.props.BoolProperty(
-        name="Use Footage Resolution", description="Set the scene's resolution to the footage's"
+        name="Footage Resolution", description="Set the scene's resolution to the footage's"
     )
 
 

@@ -156,17 +156,15 @@ def _begin(new: Job, destination: arrival.Destination | None) -> None:
 
 def _poll() -> float | None:
     """The timer: look at the job, and go on for as long as it is active."""
-    if job is None:
+    _redraw()
+    if job is None or not job.active:  # drawn once more after its end: a panel that has grown needs that
         return None
-    before = (job.state, job.progress_text())
     job.advance()
     if job.state is State.IMPORTING and _destination and (reason := arrival.reason_to_wait(_destination)):
         job.message = reason
     elif job.state not in (State.STARTING, State.RUNNING, State.CANCELLING):
         _settle(job, _destination)
-    if before != (job.state, job.progress_text()):
-        _redraw()
-    return POLL_INTERVAL if job.active else None
+    return POLL_INTERVAL
 
 
 def _settle(done: Job, destination: arrival.Destination | None) -> None:
@@ -186,6 +184,7 @@ def _note_checks(done: Job) -> None:
         for check in done.result.get("checks", ())
     ]
     wrong = [check.name for check in checks if not check.ok]
+    done.exit_code = 1 if wrong else 0
     done.message = f"The backend has a problem: {', '.join(wrong)}." if wrong else "The backend is well."
 
 

@@ -75,12 +75,12 @@ def test_shows_the_progress_of_the_present_stage():
     assert job.progress_text() == "Working"
     worker.says(job, Progress(job.id, "people", 30, 120, 42.4))
     assert job.fraction == 0.25
-    assert job.progress_text() == "Finding people  30 / 120,  42 s left"
+    assert job.progress_text() == "Finding people, 25%, 42 s left"
     worker.says(job, Progress(job.id, "fit", 7, None, None))
     assert job.fraction == 0.0
-    assert job.progress_text() == "Fitting the body  7"
+    assert job.progress_text() == "Fitting the body, 7"
     worker.says(job, Progress(job.id, "new_stage", 0, None, 4000.0))
-    assert job.progress_text() == "New stage,  67 min left"
+    assert job.progress_text() == "New stage, 67 min left"
     worker.says(job, Progress("another", "write", 1, 1, 0.0))
     assert job.stage == "new_stage"
     worker.says(job, Progress(job.id, "write", 12, 10, 9000.0))
@@ -94,10 +94,19 @@ def test_a_result_is_to_be_imported_and_then_done():
     worker.says(job, Result(99, {"motions": []}), Result(1, {"motions": ["a.npz"]}))
     assert job.state is State.IMPORTING
     assert job.active
-    assert not job.can_cancel
     job.imported("One person recovered.")
     assert (job.state, job.message, job.exit_code) == (State.DONE, "One person recovered.", 0)
     assert not job.active
+
+
+def test_an_import_that_waits_can_be_cancelled():
+    worker = Script()
+    job = recover(worker)
+    worker.says(job, Result(1, {"motions": ["a.npz"]}))
+    job.cancel()
+    assert job.state is State.CANCELLED
+    assert job.result["motions"] == ["a.npz"]
+    assert len(worker.asked) == 1  # the worker has done its part
 
 
 def test_a_failed_import_is_not_a_failed_recovery():

@@ -75,7 +75,7 @@ def test_every_file_says_its_licence():
     )
 
 
-# What an artist does with the zip: install it, set the backend's folder, check it. Run in a Blender of its own.
+# What an artist does with the zip: install it, set the backend's folder, check it; in a Blender of its own.
 INSTALL = """
 import json, sys, bpy
 zip_path, backend = sys.argv[1:]
