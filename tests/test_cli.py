@@ -23,7 +23,8 @@ from fasthmr import cli
 from fasthmr.cli_output import report, worst
 from fasthmr.errors import BadCall, BadInput, Cancelled, MissingModel, NobodyFound
 from fasthmr.motion import Motion
-from tests.conftest import write_clip
+
+from .conftest import write_clip
 
 PROGRAM = Path(__file__).with_name("fake_parts.py")
 

@@ -137,7 +137,7 @@ def test_another_body_is_fitted_anew(
 
 
 def test_changed_footage_is_done_anew(clip: Path, tmp_path: Path, fake_parts: ModuleType) -> None:
-    from tests.conftest import write_clip
+    from .conftest import write_clip
 
     recover(RecoverRequest(clip, tmp_path / "out"))
     work_of(fake_parts)

@@ -204,7 +204,7 @@ def _body() -> str:
     from fasthmr.body import load_body
 
     body = load_body("open")
-    return f"{body.name}, {len(body.v_template)} vertices, licence {body.licence}"
+    return f"{body.name}, {len(body.v_template)} vertices, {body.licence.partition('. ')[0]}"
 
 
 def _disk() -> str:
