@@ -45,6 +45,13 @@ def test_translation_is_found_exactly() -> None:
     torch.testing.assert_close(translation_from_rays(points, directions, weights), places)
 
 
+def test_translation_at_a_known_depth() -> None:
+    points, places = scene(8)
+    directions = rays(project(points + places[:, None], INTRINSICS), INTRINSICS)
+    weights = torch.ones(9, 20, dtype=torch.float64)
+    torch.testing.assert_close(translation_from_rays(points, directions, weights, places[:, 2]), places)
+
+
 def test_translation_against_numpy_least_squares() -> None:
     points, places = scene(4)
     noise = 3 * torch.randn(9, 20, 2, generator=torch.Generator().manual_seed(5), dtype=torch.float64)

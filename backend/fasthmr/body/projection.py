@@ -33,7 +33,9 @@ def rays(pixels: Tensor, intrinsics: Tensor) -> Tensor:
     return (pixels - intrinsics[:2, 2]) / focal
 
 
-def translation_from_rays(points: Tensor, directions: Tensor, weights: Tensor) -> Tensor:
+def translation_from_rays(
+    points: Tensor, directions: Tensor, weights: Tensor, depth: Tensor | None = None
+) -> Tensor:
     """The translation that puts points of known shape onto their rays, by linear least squares.
 
     A point p at translation t lies on its ray (u, v) when p_x + t_x = u (p_z + t_z), and likewise
@@ -44,6 +46,7 @@ def translation_from_rays(points: Tensor, directions: Tensor, weights: Tensor) -
         points: (..., K, 3) metres, in camera axes, any origin.
         directions: (..., K, 2) rays of :func:`rays`.
         weights: (..., K) non-negative; at least two points need weight for a depth.
+        depth: (...) metres, where the depth of the translation is known already.
 
     Returns:
         (..., 3) translation in metres.
@@ -51,15 +54,13 @@ def translation_from_rays(points: Tensor, directions: Tensor, weights: Tensor) -
     u, v = directions[..., 0], directions[..., 1]
     right_x = u * points[..., 2] - points[..., 0]
     right_y = v * points[..., 2] - points[..., 1]
-    total = weights.sum(-1).clamp_min(1e-12)
-    share = weights / total[..., None]
+    share = weights / weights.sum(-1, keepdim=True).clamp_min(1e-12)
     mean_u, mean_v = (share * u).sum(-1), (share * v).sum(-1)
     mean_x, mean_y = (share * right_x).sum(-1), (share * right_y).sum(-1)
     # t_x and t_y are eliminated first: t_x = mean_x + mean_u t_z. What is left is one equation in t_z.
-    spread_u, spread_v = u - mean_u[..., None], v - mean_v[..., None]
-    spread = (share * (spread_u.square() + spread_v.square())).sum(-1)
-    product = (
-        share * (spread_u * (right_x - mean_x[..., None]) + spread_v * (right_y - mean_y[..., None]))
-    ).sum(-1)
-    depth = -product / spread.clamp_min(1e-12)
+    if depth is None:
+        off_u, off_v = u - mean_u[..., None], v - mean_v[..., None]
+        spread = (share * (off_u.square() + off_v.square())).sum(-1)
+        product = share * (off_u * (right_x - mean_x[..., None]) + off_v * (right_y - mean_y[..., None]))
+        depth = -product.sum(-1) / spread.clamp_min(1e-12)
     return torch.stack([mean_x + mean_u * depth, mean_y + mean_v * depth, depth], dim=-1)

@@ -29,6 +29,8 @@ from fasthmr.decoder.landmark_fit.initial_pose import initial_pose
 from fasthmr.decoder.landmark_fit.limits import joint_limits
 from fasthmr.decoder.landmark_fit.objective import Deviations, Objective, Targets, Variables
 from fasthmr.decoder.landmark_fit.side_swaps import without_side_swaps
+from fasthmr.decoder.landmark_fit.standing import standing_feet
+from fasthmr.decoder.landmark_fit.trajectory import smooth_trajectory
 from fasthmr.decoder.landmark_fit.windows import ramp, windows
 from fasthmr.evidence import BodyEstimate, Evidence
 from fasthmr.progress import Progress
@@ -36,6 +38,15 @@ from fasthmr.progress import Progress
 # Depths in metres between which a person is looked for when the first estimate makes no sense.
 _NEAREST: Final = 0.5
 _FARTHEST: Final = 60.0
+# Where a person of whom nothing is known stands, metres.
+_USUAL_DISTANCE: Final = 4.0
+
+# How the evidence of the first guess is smoothed: world landmarks (metres, m/s²) and the pelvis's depth
+# (share of the distance, m/s²).
+_START_DEVIATION: Final = 0.04
+_START_ACCELERATION: Final = 10.0
+_START_DEPTH_DEVIATION: Final = 0.04
+_START_DEPTH_ACCELERATION: Final = 2.0
 
 
 @dataclass(frozen=True)
@@ -48,7 +59,7 @@ class FitSettings:
         motion_steps: optimiser steps for each window.
         window: frames of a window.
         overlap: frames that windows share.
-        step_size: first step in radians and metres; it falls to a tenth along a cosine.
+        step_size: first step in radians and metres; it falls to a hundredth along a cosine.
         deviations: the weights of the objective.
     """
 
@@ -93,6 +104,7 @@ def _fit(evidence: Evidence, body: BodyModel, progress: Progress, settings: FitS
     objective = Objective(body, marks, joint_limits(), settings.deviations)
     targets = _targets(evidence, marks)
     start = _first_guess(evidence, targets, body, marks)
+    targets = replace(targets, still=standing_feet(targets, start.pelvis[:, 2], marks))
     spans = list(windows(evidence.frame_count, settings.window, settings.overlap))
     clock = _StepCounter(progress, settings.shape_steps + settings.motion_steps * len(spans))
 
@@ -142,6 +154,7 @@ def _targets(evidence: Evidence, marks: LandmarkModel) -> Targets:
         toward=toward,
         timestamps=torch.from_numpy(evidence.timestamps),
         intrinsics=intrinsics,
+        still=torch.zeros(evidence.frame_count, len(marks.indices)),
     )
 
 
@@ -155,43 +168,69 @@ def _turn_from_forward(toward: Tensor) -> Tensor:
 
 
 def _first_guess(evidence: Evidence, targets: Targets, body: BodyModel, marks: LandmarkModel) -> Variables:
-    """Pose in closed form, then the place at which its landmarks fall on those of the image."""
+    """Pose in closed form, then the place at which its landmarks fall on those of the image.
+
+    Both come from smoothed evidence: the optimiser is quick to follow the landmarks and slow to calm
+    a start that jumps from frame to frame.
+    """
     turn = _turn_from_forward(targets.toward)
-    world = (turn[:, None] @ torch.from_numpy(evidence.landmarks_world)[..., None])[..., 0]
-    rotations = initial_pose(world, body)
+    world = _calm_landmarks(evidence)
+    rotations = initial_pose((turn[:, None] @ world[..., None])[..., 0], body)
     limits = joint_limits()
     turns = roma.rotmat_to_rotvec(rotations[:, 1:])
-    turns = torch.minimum(torch.maximum(turns, limits.low), limits.high)
     betas = torch.zeros(10)
-    variables = Variables(
+    start = Variables(
         root_start=rotations[:, 0],
         root_turn=torch.zeros(len(rotations), 3),
-        turns=turns,
+        turns=torch.minimum(torch.maximum(turns, limits.low), limits.high),
         pelvis=torch.zeros(len(rotations), 3),
         betas=betas,
         correction=torch.zeros(len(marks.indices), 3),
     )
-    joints, frames = body.joints(variables.rotations(), betas)
+    joints, frames = body.joints(start.rotations(), betas)
     points = marks.place(joints, frames, betas) - joints[:, :1]
-    pelvis = translation_from_rays(points, rays(targets.pixels, targets.intrinsics), targets.weights)
-    return replace(variables, pelvis=_bridge_places(pelvis, targets, torch.from_numpy(evidence.seen)))
+    return replace(start, pelvis=_first_places(points, targets, torch.from_numpy(evidence.seen)))
 
 
-def _bridge_places(pelvis: Tensor, targets: Targets, seen: Tensor) -> Tensor:
-    """Replace places that make no sense, and those of unseen frames, by their neighbours'."""
-    depth = pelvis[:, 2]
-    good = seen & (targets.weights.sum(1) > 1) & (depth > _NEAREST) & (depth < _FARTHEST)
-    if good.any():
-        # A single frame may see two landmarks only: its depth is held near those around it.
-        middle = depth[good].median()
-        good = good & (depth > middle / 4) & (depth < middle * 4)
+def _calm_landmarks(evidence: Evidence) -> Tensor:
+    """World landmarks (T, 33, 3) smoothed over time, each by its own visibility."""
+    calm = [
+        smooth_trajectory(
+            evidence.landmarks_world[:, index],
+            evidence.timestamps,
+            evidence.visibility[:, index],
+            _START_DEVIATION,
+            _START_ACCELERATION,
+        )
+        for index in range(evidence.landmarks_world.shape[1])
+    ]
+    return torch.from_numpy(np.stack(calm, axis=1)).float()
+
+
+def _first_places(points: Tensor, targets: Targets, seen: Tensor) -> Tensor:
+    """Where the pelvis is (T, 3), metres: a smooth depth, then the place beside the axis for that depth.
+
+    Args:
+        points: (T, K, 3) the posed body's landmarks about its pelvis.
+        targets: the evidence.
+        seen: (T,) bool.
+    """
+    directions = rays(targets.pixels, targets.intrinsics)
+    depth = translation_from_rays(points, directions, targets.weights)[:, 2]
+    belief = targets.weights.sum(1)
+    good = seen & (belief > 1) & (depth > _NEAREST) & (depth < _FARTHEST)
     if not good.any():
-        return targets.toward * 4.0
-    times = targets.timestamps.numpy()
-    log_depth = np.interp(times, times[good.numpy()], depth[good].log().numpy())
-    direction = targets.toward / targets.toward[:, 2:]
-    filled = direction * torch.from_numpy(np.exp(log_depth)).float()[:, None]
-    return torch.where(good[:, None], pelvis, filled)
+        return targets.toward * _USUAL_DISTANCE
+    middle = float(depth[good].median())
+    smooth = smooth_trajectory(
+        torch.where(good, depth / middle, 1.0)[:, None].numpy(),
+        targets.timestamps.numpy(),
+        torch.where(good, belief / belief.max(), 0.0).numpy(),
+        _START_DEPTH_DEVIATION,
+        _START_DEPTH_ACCELERATION / middle,
+    )
+    depth = torch.from_numpy(smooth[:, 0]).float().clamp(0.2, 5.0) * middle
+    return translation_from_rays(points, directions, targets.weights.clamp_min(1e-3), depth)
 
 
 def _fit_shape(
@@ -248,7 +287,7 @@ def _minimise(
         ]
     optimiser = torch.optim.Adam(groups, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: 0.1 + 0.45 * (1 + math.cos(math.pi * step / steps))
+        optimiser, lambda step: 0.01 + 0.495 * (1 + math.cos(math.pi * step / steps))
     )
     for _ in range(steps):
         optimiser.zero_grad(set_to_none=True)

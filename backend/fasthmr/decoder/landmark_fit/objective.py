@@ -35,6 +35,7 @@ class Deviations:
         pelvis_acceleration: m/s² of the pelvis across the line of sight.
         depth_acceleration: m/s² of the pelvis along the line of sight.
         turn_acceleration: rad/s² of every joint's own turn: what smooths twist.
+        standing_speed: m/s of a foot that stands still in the image.
         offset: metres, correction of a limb landmark's offset.
         independent_frames: how many frames' worth of evidence a clip holds about shape and offsets.
             What the detector gets wrong about a person it gets wrong in every frame.
@@ -44,10 +45,11 @@ class Deviations:
     world: float = 0.04
     world_depth: float = 0.07
     limit: float = 0.03
-    joint_acceleration: float = 10.0
+    joint_acceleration: float = 3.0
     pelvis_acceleration: float = 6.0
     depth_acceleration: float = 2.0
-    turn_acceleration: float = 60.0
+    turn_acceleration: float = 20.0
+    standing_speed: float = 0.05
     offset: float = 0.03
     independent_frames: float = 8.0
 
@@ -63,6 +65,8 @@ class Targets:
         toward: (T, 3) unit vectors from the camera to the person.
         timestamps: (T,) seconds.
         intrinsics: (3, 3) pixels.
+        still: (T, K) how far a landmark of the feet stands still in the image; 0 for all others. While
+            the camera stands still, what does not move in the image does not move.
     """
 
     pixels: Tensor
@@ -71,6 +75,7 @@ class Targets:
     toward: Tensor
     timestamps: Tensor
     intrinsics: Tensor
+    still: Tensor
 
     def select(self, rows: Tensor | slice) -> Targets:
         """The evidence of some of the frames."""
@@ -81,6 +86,7 @@ class Targets:
             self.toward[rows],
             self.timestamps[rows],
             self.intrinsics,
+            self.still[rows],
         )
 
 
@@ -208,6 +214,9 @@ class Objective:
         depth = (pelvis * toward).sum(-1, keepdim=True)
         across = pelvis - depth * toward
         turns = acceleration(variables.turns, times)
+        step = times.diff()[:, None, None].float()
+        foot_speed = posed.landmarks.diff(dim=0) / step / deviations.standing_speed
+        still = torch.minimum(targets.still[1:], targets.still[:-1])
         return {
             "joints in time": (acceleration(about_pelvis, times) / deviations.joint_acceleration)
             .square()
@@ -215,6 +224,7 @@ class Objective:
             / JOINT_COUNT,
             "pelvis in time": (across / deviations.pelvis_acceleration).square().sum()
             + (depth / deviations.depth_acceleration).square().sum(),
+            "standing feet": (still * _robust(_length(foot_speed))).sum(),
             "turns in time": (turns / deviations.turn_acceleration).square().sum() / JOINT_COUNT,
         }
 
