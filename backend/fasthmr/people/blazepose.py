@@ -57,10 +57,10 @@ class _Figure:
     lost: int = 0
 
     def expected(self) -> Region:
-        """Where to look in the next frame."""
+        """Where to look in the next frame: further on for somebody lost, though ever more slowly."""
         region = self.reading.following
-        step = self.velocity * 0.5**self.lost
-        longest = 0.2 * region.side
+        step = self.velocity * sum(0.85**frame for frame in range(self.lost + 1))
+        longest = 0.2 * region.side * (self.lost + 1)
         step = step * min(1.0, longest / max(longest, float(np.hypot(*step))))
         return replace(region, x=region.x + step[0], y=region.y + step[1])
 
@@ -139,26 +139,47 @@ class BlazePoseDetector:
         for figure in self._figures:
             region = figure.expected()
             reading = self._read(image, region)
-            if reading is None:
-                figure.lost += 1
-                continue
-            jump = np.hypot(reading.following.x - region.x, reading.following.y - region.y) / region.side
-            found.append((float(jump), figure, reading))
+            if reading is not None:
+                moved = (reading.following.x - region.x, reading.following.y - region.y)
+                found.append((float(np.hypot(*moved)) / region.side, figure, reading))
         # Two regions that slipped onto one person: the better reading that had to jump less keeps it.
         found.sort(key=lambda entry: entry[0] - quality(entry[2]))
         kept: list[Reading] = []
+        seen: list[_Figure] = []
         for _, figure, reading in found:
-            if any(same_person(reading, other) for other in kept):
-                figure.lost += 1
-            else:
+            if not any(same_person(reading, other) for other in kept):
                 figure.seen(reading)
                 kept.append(reading)
+                seen.append(figure)
+        for figure in self._figures:
+            if figure not in seen:
+                reading = self._look_around(image, figure, kept)
+                if reading is None:
+                    figure.lost += 1
+                else:
+                    figure.seen(reading)
+                    kept.append(reading)
         height, width = image.shape[:2]
         self._figures = [
             figure
             for figure in self._figures
             if figure.lost <= _PATIENCE and _is_inside(figure.expected(), width, height)
         ]
+
+    def _look_around(self, image: np.ndarray, figure: _Figure, known: Sequence[Reading]) -> Reading | None:
+        """Search for somebody lost in two windows about as large as the person; every other frame only."""
+        if figure.lost % 2:
+            return None
+        region = figure.expected()
+        side = int(min(max(region.side, 64), *image.shape[:2]))
+        for shift in (-0.3, 0.3):
+            left = int(np.clip(region.x + shift * side - side / 2, 0, image.shape[1] - side))
+            top = int(np.clip(region.y - side / 2, 0, image.shape[0] - side))
+            for reading in self._find(image, (left, top, side), known):
+                alike = 0.6 < reading.following.side / region.side < 1.67
+                if alike and not any(same_person(reading, other) for other in known):
+                    return reading
+        return None
 
     def _backwards(
         self, newcomer: _Figure, images: Sequence[np.ndarray], readings: list[list[Reading]]
@@ -200,22 +221,28 @@ class BlazePoseDetector:
         windows = search_windows(width, height)
         fine = windows[2] if everywhere else windows[2][self._turn % _FINE_TURNS :: _FINE_TURNS]
         found: list[Reading] = []
-        for left, top, side in (*windows[0], *windows[1], *fine):
-            piece = image[top : top + side, left : left + side]
-            for _, proposal in self._search.find(piece, _MIN_PROPOSAL):
-                region = replace(proposal, x=proposal.x + left, y=proposal.y + top)
-                if region.side < _MIN_SIDE or any(
-                    is_explained(region, reading) for reading in (*known, *found)
-                ):
-                    continue
-                reading = self._settle(image, region)
-                if reading is not None:
-                    found.append(reading)
+        for window in (*windows[0], *windows[1], *fine):
+            found += self._find(image, window, (*known, *found))
         newcomers: list[Reading] = []
         for reading in sorted(found, key=quality, reverse=True):
             if not any(same_person(reading, other) for other in (*known, *newcomers)):
                 newcomers.append(reading)
         return [_Figure(reading) for reading in newcomers]
+
+    def _find(
+        self, image: np.ndarray, window: tuple[int, int, int], known: Sequence[Reading]
+    ) -> list[Reading]:
+        """Search one window for people who are not explained by known ones."""
+        left, top, side = window
+        found: list[Reading] = []
+        for _, proposal in self._search.find(image[top : top + side, left : left + side], _MIN_PROPOSAL):
+            region = replace(proposal, x=proposal.x + left, y=proposal.y + top)
+            if region.side < _MIN_SIDE or any(is_explained(region, one) for one in (*known, *found)):
+                continue
+            reading = self._settle(image, region)
+            if reading is not None:
+                found.append(reading)
+        return found
 
     def _settle(self, image: np.ndarray, region: Region) -> Reading | None:
         """Read a proposal until the region lies well around the person."""

@@ -73,16 +73,19 @@ def _find(footage: Footage, detector: PersonDetector, progress: Progress) -> Peo
     timestamps: list[float] = []
     cuts: list[int] = []
     shots: list[Shot] = [[]]
+    times_of_shots: list[list[float]] = [[]]
     progress.report("people", 0, total)
     for run, starts_shot in runs_of_frames(footage, run_length(info)):
         if starts_shot:
             detector.reset()
             cuts.append(run[0].index)
             shots.append([])
+            times_of_shots.append([])
         found = detector.detect([frame.image for frame in run], [frame.time for frame in run])
         for frame, detections in zip(run, found, strict=True):
             with_picture = len(frame_indices) % _PICTURE_EVERY == 0
             shots[-1].append([_sighting(frame, detection, with_picture) for detection in detections])
+            times_of_shots[-1].append(frame.time)
             frame_indices.append(frame.index)
             timestamps.append(frame.time)
         done = len(frame_indices)
@@ -90,8 +93,8 @@ def _find(footage: Footage, detector: PersonDetector, progress: Progress) -> Peo
 
     people = [
         (shot, sightings)
-        for shot, frames in enumerate(shots)
-        for sightings in track_shot(frames, progress.log)
+        for shot, (frames, times) in enumerate(zip(shots, times_of_shots, strict=True))
+        for sightings in track_shot(frames, times, progress.log)
     ]
     if not people:
         seen = sum(bool(sightings) for frames in shots for sightings in frames)
@@ -203,7 +206,7 @@ def _nobody(info: FootageInfo, frames: int, seen: int) -> str:
     if seen:
         return (
             f"{info.path}: somebody is seen in {seen} of {frames} frames, but nobody in the {MIN_FRAMES} "
-            f"frames and {MIN_SECONDS} seconds that a motion needs. Choose a longer part of the footage, or footage "
+            f"frames and {MIN_SECONDS} seconds that a motion needs. Choose a longer part, or footage "
             "in which the person is larger."
         )
     return (
