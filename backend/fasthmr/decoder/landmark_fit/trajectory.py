@@ -45,14 +45,18 @@ def smooth_trajectory(
     # A trace of the points everywhere keeps the system solvable when few of them have weight.
     precision = precision + 1e-6 * precision.max()
     penalty = _acceleration_penalty(np.asarray(times, np.float64)) / acceleration_deviation**2
-    belief = np.ones(count)
-    for _ in range(_ROUNDS):
-        banded = penalty.copy()
-        banded[0] += belief * precision
-        smooth = solveh_banded(banded, (belief * precision)[:, None] * points, lower=True)
+    smooth = _solve(penalty, precision, points)
+    for _ in range(_ROUNDS - 1):
         error = np.linalg.norm(smooth - points, axis=1) / deviation
         belief = 1 / np.sqrt(1 + np.square(error / _OUTLIER))
+        smooth = _solve(penalty, belief * precision, points)
     return smooth
+
+
+def _solve(penalty: np.ndarray, precision: np.ndarray, points: np.ndarray) -> np.ndarray:
+    banded = penalty.copy()
+    banded[0] += precision
+    return solveh_banded(banded, precision[:, None] * points, lower=True)
 
 
 def _acceleration_penalty(times: np.ndarray) -> np.ndarray:
