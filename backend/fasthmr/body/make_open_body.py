@@ -150,8 +150,11 @@ def joint_weights(source: Source) -> Floats:
     heights = source.vertices.mean(axis=0)[:, 1]
     weights = spread_along_spine(weights, heights, source_joints(source).mean(axis=0)[:, 1])
     weights = smooth_weights(weights, source.faces)
-    least = np.sort(weights, axis=1)[:, -WEIGHTS_PER_VERTEX, None]
-    weights = np.where(weights >= least, weights, 0.0)
+    weights = (weights + weights[source.mirror][:, MIRROR]) / 2
+    # Above the fifth largest, not the four largest: of two equal weights left and right none would
+    # be better, and keeping one of them would break the symmetry.
+    fifth = np.sort(weights, axis=1)[:, -WEIGHTS_PER_VERTEX - 1, None]
+    weights = np.where(weights > fifth, weights, 0.0)
     weights /= weights.sum(axis=1, keepdims=True)
     return (weights + weights[source.mirror][:, MIRROR]) / 2
 
