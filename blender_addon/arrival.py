@@ -78,7 +78,7 @@ def import_result(job: Job, destination: Destination) -> None:
         job.import_failed(f"Its scene is no longer open. The motion files are in {folder}.")
         return
     body = job.result.get("body")
-    place = {"window": window} if window and scene != bpy.context.scene else {}
+    place = {"window": window} if window else {}  # a timer has none, and undo needs one
     with bpy.context.temp_override(**place):
         try:
             imported = import_motion(

@@ -36,6 +36,9 @@ _LAST_WORDS = 12
 """Lines of the worker's log that are shown when it dies."""
 
 _WINDOWS = os.name == "nt"
+_CREATION_FLAGS = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0) | getattr(
+    subprocess, "CREATE_NO_WINDOW", 0
+)  # Windows' own; 0 elsewhere
 
 
 class BackendProblem(Exception):  # noqa: N818 (a problem to tell the user, not a bug)
@@ -202,13 +205,6 @@ class Worker:
         self._last_words: deque[str] = deque(maxlen=_LAST_WORDS)
         self._last_request = 0
         self._orphans_ended = False
-        # a group of its own: Ctrl-C in the terminal that Blender runs in must not reach it, and closing
-        # must reach its children too
-        group = (
-            {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}  # type: ignore[attr-defined]
-            if _WINDOWS
-            else {"start_new_session": True}
-        )
         try:
             self._process = subprocess.Popen(
                 [*command, "worker"],
@@ -216,7 +212,10 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env=clean_environment(),
-                **group,
+                # a group of its own: Ctrl-C in the terminal that Blender runs in must not reach it, and
+                # closing must reach its children too
+                start_new_session=True,
+                creationflags=_CREATION_FLAGS,
             )
         except OSError as error:
             reason = error.strerror or error

@@ -164,7 +164,7 @@ class Job:
 
     def _send(self, worker: Worker) -> None:
         self.state = State.RUNNING
-        self.message = "Working"
+        self.message = "Getting ready"
         self._deadline = float("inf")
         name = {"job": self.id} if self._named else {}
         self._request = worker.request(self.method, self.params | name)

@@ -2,6 +2,7 @@
 """backend_client.py against a worker that behaves, crashes, babbles, hangs or was never there."""
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -167,6 +168,23 @@ def test_the_end_of_input_ends_the_worker(worker):
     assert not is_running(one.pid)
     assert not one.alive
     one.close()  # twice is no error
+
+
+def test_nothing_is_left_when_blender_itself_is_killed(tmp_path):
+    script = (
+        "import sys, time; sys.path.insert(0, sys.argv[1])\n"
+        "from recover_motion.backend_client import Worker\n"
+        "worker = Worker([sys.executable, sys.argv[2]])\n"
+        "while worker.greeting is None: worker.receive(0.1)\n"
+        "print(worker.pid, flush=True); time.sleep(600)"
+    )
+    package = Path(backend_client.__file__).parents[1]
+    command = [sys.executable, "-c", script, str(package), str(FAKE)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as blender:
+        pid = int(blender.stdout.readline())
+        assert is_running(pid)
+        blender.kill()
+    wait_until_gone(pid)
 
 
 def test_what_ignores_everything_is_killed_with_its_children(worker, tmp_path):

@@ -72,7 +72,7 @@ def test_jobs_have_names_of_their_own():
 def test_shows_the_progress_of_the_present_stage():
     worker = Script()
     job = recover(worker)
-    assert job.progress_text() == "Working"
+    assert job.progress_text() == "Getting ready"
     worker.says(job, Progress(job.id, "people", 30, 120, 42.4))
     assert job.fraction == 0.25
     assert job.progress_text() == "Finding people, 25%, 42 s left"
