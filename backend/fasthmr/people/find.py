@@ -18,6 +18,7 @@ from fasthmr.footage import Footage, FootageInfo, Frame
 from fasthmr.people import appearance, thumbnails
 from fasthmr.people.detection import Detection, PersonDetector
 from fasthmr.people.landmarks import LANDMARK_MIRROR
+from fasthmr.people.misreadings import misread_frames
 from fasthmr.people.shots import CutFinder
 from fasthmr.people.sides import swapped_frames
 from fasthmr.people.tracking import MIN_FRAMES, MIN_SECONDS, Sighting, track_shot
@@ -180,25 +181,32 @@ def _best_picture(sightings: Sequence[Sighting], info: FootageInfo) -> np.ndarra
 
 
 def _track(person: int, shot: int, sightings: Sequence[Sighting]) -> Track:
-    detections = [one.detection for one in sightings]
+    """A track of the frames that were read rightly, with left and right where they belong."""
     timestamps = np.array([one.time for one in sightings], np.float64)
-    boxes = np.stack([one.box for one in detections]).astype(np.float32)
-    image = np.stack([one.landmarks_image for one in detections]).astype(np.float32)
-    world = np.stack([one.landmarks_world for one in detections]).astype(np.float32)
-    visibility = np.stack([one.visibility for one in detections]).astype(np.float32)
+    image = np.stack([one.detection.landmarks_image for one in sightings])
+    world = np.stack([one.detection.landmarks_world for one in sightings])
+    good = ~misread_frames(image, world, timestamps)
+    image, world, timestamps = (
+        image[good].astype(np.float32),
+        world[good].astype(np.float32),
+        timestamps[good],
+    )
+    kept = [one for one, is_good in zip(sightings, good, strict=True) if is_good]
+    boxes = np.stack([one.detection.box for one in kept]).astype(np.float32)
+    visibility = np.stack([one.detection.visibility for one in kept]).astype(np.float32)
     swapped = swapped_frames(image, world, boxes[:, 3] - boxes[:, 1], timestamps)
     for landmarks in (image, world, visibility):
         landmarks[swapped] = landmarks[swapped][:, list(LANDMARK_MIRROR)]
     return Track(
         person=person,
         shot=shot,
-        frame_indices=np.array([one.frame for one in sightings], np.int64),
+        frame_indices=np.array([one.frame for one in kept], np.int64),
         timestamps=timestamps,
         boxes=boxes,
         landmarks_image=image,
         landmarks_world=world,
         visibility=visibility,
-        masks=tuple(one.mask for one in detections),
+        masks=tuple(one.detection.mask for one in kept),
     )
 
 

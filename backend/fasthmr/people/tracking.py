@@ -4,12 +4,14 @@
 Two steps, on all the detections of a shot. First, detections of neighbouring frames are joined where there
 is no doubt (Hungarian assignment; cost: distance of the landmarks from where they are expected, and
 difference of the clothes' colours). Where two people compete for one detection, both pieces end there: a
-wrong join cannot be undone later. Then the pieces are linked, the surest first, where one ends and another
-begins: by motion across short gaps, and by colours more and more the longer the gap is.
+wrong join cannot be undone later. Then the pieces are linked, where one ends and another begins, so that
+the links are the cheapest all in all: by motion across short gaps, and by colours more and more the longer
+the gap is.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +19,8 @@ from typing import Final
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from fasthmr.people import appearance
 from fasthmr.people.detection import Detection
@@ -38,11 +42,10 @@ _LONGEST_SILENCE: Final = 0.25
 # Linking pieces: the dearest link and the longest gap, seconds.
 _MAX_LINK: Final = 1.0
 _LONGEST_GAP: Final = 2.0
-_IMPOSSIBLE: Final = 1e6
 _MIRROR: Final = np.array(LANDMARK_MIRROR)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sighting:
     """One person in one frame.
 
@@ -59,6 +62,17 @@ class Sighting:
     detection: Detection
     colours: np.ndarray
     picture: bytes | None = None
+
+    @functools.cached_property
+    def center(self) -> np.ndarray:
+        """(2,) middle of the limbs, pixels."""
+        return self.detection.landmarks_image[LIMB_LANDMARKS, :2].mean(0)
+
+    @functools.cached_property
+    def size(self) -> float:
+        """The larger side of the box, pixels: a figure that bends does not become another one."""
+        box = self.detection.box
+        return max(1.0, float(box[3] - box[1]), float(box[2] - box[0]))
 
 
 @dataclass
@@ -83,7 +97,7 @@ class _Piece:
         if len(near) < 2 or abs(near[-1].time - near[0].time) < 0.06:
             return np.zeros(2)
         times = np.array([one.time for one in near])
-        centers = np.array([_center(one.detection) for one in near])
+        centers = np.array([one.center for one in near])
         times = times - times.mean()
         return (times @ centers) / float(times @ times)
 
@@ -195,20 +209,18 @@ def _sure_pairs(costs: np.ndarray) -> list[tuple[int, int]]:
 
 def _join_cost(piece: _Piece, sighting: Sighting) -> float:
     """0..1, how unlikely a sighting goes on with a piece a moment later."""
-    before, now = piece.last.detection, sighting.detection
-    size = max(_height(before), _height(now), 1.0)
+    smaller, size = sorted((piece.last.size, sighting.size))
     elapsed = sighting.time - piece.last.time
     step = piece.velocity(at_end=True) * elapsed
-    expected = before.landmarks_image[LIMB_LANDMARKS, :2] + step
+    expected = piece.last.detection.landmarks_image[LIMB_LANDMARKS, :2] + step
     # Mixed-up sides are no other person.
     distance = min(
-        float(np.linalg.norm(now.landmarks_image[order, :2] - expected, axis=1).mean())
+        float(np.linalg.norm(sighting.detection.landmarks_image[order, :2] - expected, axis=1).mean())
         for order in (LIMB_LANDMARKS, _MIRROR[LIMB_LANDMARKS])
     )
     motion = distance / (size * (0.25 + 1.0 * elapsed))
-    likeness = min(_height(before), _height(now)) / size
     colours = appearance.difference(piece.last.colours, sighting.colours)
-    return 0.7 * min(1.0, motion) + 0.3 * colours + (0.3 if likeness < 0.4 else 0.0)
+    return 0.7 * min(1.0, motion) + 0.3 * colours + (0.3 if smaller < 0.4 * size else 0.0)
 
 
 def _split_where_people_meet(pieces: list[_Piece]) -> list[_Piece]:
@@ -242,7 +254,7 @@ def _touch(a: Detection, b: Detection) -> bool:
 
 
 def _link(pieces: list[_Piece]) -> list[_Piece]:
-    """Link pieces of one person, the cheapest links of all first (Hungarian assignment)."""
+    """Link pieces of one person, so that the links are the cheapest all in all (sparse assignment)."""
     for piece in pieces:
         sample = piece.sightings[:: max(1, len(piece.sightings) // 50)]
         piece.colours = appearance.typical(np.stack([one.colours for one in sample]))
@@ -251,17 +263,20 @@ def _link(pieces: list[_Piece]) -> list[_Piece]:
     if count < 2:
         return pieces
     # Column j < count: followed by piece j; column count + i: piece i has no follower.
-    costs = np.full((count, 2 * count), _IMPOSSIBLE)
+    rows, columns, costs = list(range(count)), list(range(count, 2 * count)), [_MAX_LINK] * count
+    starts = np.array([piece.first.time for piece in pieces])
     for i, earlier in enumerate(pieces):
-        costs[i, count + i] = _MAX_LINK
-        for j, later in enumerate(pieces):
-            gap = later.first.time - earlier.last.time
-            if i != j and 0.0 < gap <= _LONGEST_GAP:
-                costs[i, j] = _link_cost(earlier, later, gap)
-    rows, columns = linear_sum_assignment(costs)
-    follower = {
-        int(i): int(j) for i, j in zip(rows, columns, strict=True) if j < count and costs[i, j] < _MAX_LINK
-    }
+        begin = int(np.searchsorted(starts, earlier.last.time, side="right"))
+        end = int(np.searchsorted(starts, earlier.last.time + _LONGEST_GAP, side="right"))
+        for j in range(begin, end):
+            cost = _link_cost(earlier, pieces[j], float(starts[j] - earlier.last.time))
+            if cost < _MAX_LINK:
+                rows.append(i)
+                columns.append(j)
+                costs.append(max(cost, 1e-6))
+    graph = csr_matrix((costs, (rows, columns)), shape=(count, 2 * count))
+    matched, partners = min_weight_full_bipartite_matching(graph)
+    follower = {int(i): int(j) for i, j in zip(matched, partners, strict=True) if j < count}
     linked = []
     for i in sorted(set(range(count)) - set(follower.values())):
         sightings = list(pieces[i].sightings)
@@ -277,22 +292,12 @@ def _link_cost(earlier: _Piece, later: _Piece, gap: float) -> float:
 
     Motion is carried on from both ends to the middle of the gap, and trusted less the longer it is.
     """
-    size = max(_height(earlier.last.detection), _height(later.first.detection), 1.0)
-    smaller = min(_height(earlier.last.detection), _height(later.first.detection))
+    smaller, size = sorted((earlier.last.size, later.first.size))
     carried = min(gap, 0.6)  # nobody runs straight on for longer without being seen
-    forward = _center(earlier.last.detection) + earlier.velocity(at_end=True) * carried / 2
-    backward = _center(later.first.detection) - later.velocity(at_end=False) * carried / 2
+    forward = earlier.last.center + earlier.velocity(at_end=True) * carried / 2
+    backward = later.first.center - later.velocity(at_end=False) * carried / 2
     distance = float(np.hypot(*(forward - backward))) / size
     motion = distance / (0.35 + 0.9 * gap)
     colours = appearance.difference(earlier.colours, later.colours)
-    resized = abs(float(np.log(max(smaller, 1.0) / size)))
+    resized = float(np.log(size / smaller))
     return 0.5 * motion + (1.2 + 0.8 * min(1.0, gap)) * colours + 0.3 * resized + 0.15 * gap
-
-
-def _center(detection: Detection) -> np.ndarray:
-    return detection.landmarks_image[LIMB_LANDMARKS, :2].mean(0)
-
-
-def _height(detection: Detection) -> float:
-    """The larger side of the box: a figure that bends does not become another one."""
-    return float(max(detection.box[3] - detection.box[1], detection.box[2] - detection.box[0]))
