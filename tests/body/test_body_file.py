@@ -88,7 +88,7 @@ def test_flipped_bytes_never_pass_unnoticed(make_arrays, tmp_path):
 def test_other_files(tmp_path, content):
     path = tmp_path / "body.npz"
     path.write_bytes(content)
-    with pytest.raises(BadInput, match="damaged or not an .npz file"):
+    with pytest.raises(BadInput, match=r"damaged or not an \.npz file"):
         load_body(path)
 
 

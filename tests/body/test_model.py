@@ -86,7 +86,9 @@ def test_zero_pose_is_the_shaped_template(open_body):
     identity = torch.eye(3).expand(1, JOINT_COUNT, 3, 3)
     betas = torch.tensor([1.0, -2, 0.5, 0, 0, 1, 0, 0, 0, -1])
     vertices, joints = open_body(identity, betas)
-    torch.testing.assert_close(vertices[0], open_body.v_template + open_body.shapedirs @ betas, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        vertices[0], open_body.v_template + open_body.shapedirs @ betas, atol=1e-5, rtol=0
+    )
     torch.testing.assert_close(joints[0], open_body.J_regressor @ vertices[0], atol=1e-5, rtol=0)
     torch.testing.assert_close(joints[0], open_body.rest_joints(betas))
 

@@ -66,7 +66,9 @@ def test_mirrored_exactly(open_body, mirror):
 
 def test_closed_surface_of_one_piece(open_body):
     edges = Counter(
-        (a, b) for face in open_body.arrays.f.tolist() for a, b in zip(face, (*face[1:], face[0]), strict=True)
+        (a, b)
+        for face in open_body.arrays.f.tolist()
+        for a, b in zip(face, (*face[1:], face[0]), strict=True)
     )
     assert max(edges.values()) == 1
     assert all((b, a) in edges for a, b in edges)
@@ -147,7 +149,7 @@ def test_limb_lengths_are_human(open_body, joints):
 
 
 def winding_numbers(points, corners):
-    """How often a closed surface (F,3,3) goes around each point: 1 inside, 0 outside (Oosterom and Strackee)."""
+    """How often a closed surface (F,3,3) goes around a point: 1 inside, 0 outside (Oosterom, Strackee)."""
     numbers = []
     for point in points:
         a, b, c = np.moveaxis(corners - point, 1, 0)
@@ -181,7 +183,18 @@ def test_landmarks_lie_where_their_names_say(open_body):
     assert {index for index in range(33) if vertices[index] < 0} == set(LANDMARK_JOINTS)
     at = open_body.v_template[vertices.astype(np.int64)].numpy().astype(np.float64)
     rest = dict(zip(INDEX, open_body.rest_joints(torch.zeros(10)).numpy(), strict=True))
-    for left, right in ((1, 4), (2, 5), (3, 6), (7, 8), (9, 10), (17, 18), (19, 20), (21, 22), (29, 30), (31, 32)):
+    for left, right in (
+        (1, 4),
+        (2, 5),
+        (3, 6),
+        (7, 8),
+        (9, 10),
+        (17, 18),
+        (19, 20),
+        (21, 22),
+        (29, 30),
+        (31, 32),
+    ):
         assert at[left, 0] > 0.01
         np.testing.assert_array_equal(at[left] * FLIP, at[right])
     nose, inner, eye, outer, ear, mouth = at[0], at[1], at[2], at[3], at[7], at[9]

@@ -70,11 +70,12 @@ class _Array:
         _, self.shape, self.dtype, self.fortran, self.raw = state
 
     def array(self) -> NDArray[Any]:
+        dtype = self.dtype.numpy()
         # Python 2's byte strings arrive as text, one character a byte.
         raw = self.raw.encode("latin1") if isinstance(self.raw, str) else self.raw
         if not isinstance(raw, (bytes, bytearray)):
             raise pickle.UnpicklingError("an array without its bytes")
-        values = np.frombuffer(raw, self.dtype.numpy())
+        values = np.frombuffer(raw, dtype)
         return values.reshape(self.shape, order="F" if self.fortran else "C")
 
 
@@ -180,9 +181,10 @@ _STAND_INS: Final[Mapping[tuple[str, str], Callable[..., Any]]] = {
     **{(f"scipy.sparse.{module}", "csr_matrix"): _SparseRows for module in ("csr", "_csr")},
     ("chumpy.ch", "Ch"): _Chumpy,
     ("chumpy.reordering", "Select"): _ChumpySelect,
-    ("copyreg", "_reconstructor"): _new_instance,
-    ("builtins", "object"): _Object,
-    ("builtins", "set"): set,  # in the history of chumpy's arrays
+    # Modules by their names in Python 2 and 3.
+    **{(module, "_reconstructor"): _new_instance for module in ("copy_reg", "copyreg")},
+    **{(module, "object"): _Object for module in ("__builtin__", "builtins")},
+    **{(module, "set"): set for module in ("__builtin__", "builtins")},  # in the history of chumpy's arrays
     ("_codecs", "encode"): lambda text, coding: text.encode(
         "latin1"
     ),  # how Python 3 writes bytes for Python 2
