@@ -13,8 +13,6 @@ import contextlib
 import json
 import os
 import queue
-import shlex
-import shutil
 import signal
 import subprocess
 import threading
@@ -22,15 +20,13 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Any
+
+from .backend_location import BackendProblem
 
 PROTOCOL = 1
 CANCELLED = -32800
 """Error code of a request that was cancelled."""
-
-COMMAND_VARIABLE = "FASTHMR_COMMAND"
-"""Environment variable that names the backend's command; it wins over the preference."""
 
 _LAST_WORDS = 12
 """Lines of the worker's log that are shown when it dies."""
@@ -39,10 +35,6 @@ _WINDOWS = os.name == "nt"
 _CREATION_FLAGS = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0) | getattr(
     subprocess, "CREATE_NO_WINDOW", 0
 )  # Windows' own; 0 elsewhere
-
-
-class BackendProblem(Exception):  # noqa: N818 (a problem to tell the user, not a bug)
-    """The backend cannot be found or started, or is gone; the message is meant for the user."""
 
 
 @dataclass(frozen=True)
@@ -118,59 +110,6 @@ class Ended:
 
 
 Message = Greeting | Result | Failure | Progress | Log | Ended
-
-
-def find_command(preference: str = "", environment: Mapping[str, str] | None = None) -> list[str]:
-    """Find the backend's command.
-
-    The environment variable FASTHMR_COMMAND (a command line) wins, so that a render farm can set
-    it for a machine; then the preference (the folder that the backend was set up in, a virtual
-    environment, or the command itself); then `fasthmr` on the PATH.
-
-    Args:
-        preference: the path from the add-on's preferences; empty when it was not set.
-        environment: environment variables; the process's own when left out.
-
-    Returns:
-        The command and its first arguments, without `worker`.
-
-    Raises:
-        BackendProblem: nothing was found there; the message says where to set it.
-    """
-    environment = os.environ if environment is None else environment
-    if line := environment.get(COMMAND_VARIABLE, "").strip():
-        words = [word.strip('"') for word in shlex.split(line, posix=not _WINDOWS)]
-        program = shutil.which(words[0], path=environment.get("PATH"))
-        if program is None:
-            raise BackendProblem(
-                f"The environment variable {COMMAND_VARIABLE} names {words[0]!r}, which is no program here."
-            )
-        return [program, *words[1:]]
-    if preference.strip():
-        return [str(_command_in(Path(preference.strip()).expanduser()))]
-    if program := shutil.which("fasthmr", path=environment.get("PATH")):
-        return [program]
-    raise BackendProblem(
-        "The backend is not set up yet. Run `python build.py setup` in the FastHMR folder, then choose that"
-        " folder in this add-on's preferences."
-    )
-
-
-def _command_in(place: Path) -> Path:
-    """The backend's command at a path that the user chose: the command itself or a folder around it."""
-    if place.is_file():
-        return place
-    if not place.exists():
-        raise BackendProblem(f"The backend folder is not there: {place}. Choose it again in the preferences.")
-    name = Path("Scripts/fasthmr.exe") if _WINDOWS else Path("bin/fasthmr")
-    candidates = (place / ".venv" / name, place / name, place / name.name)
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
-    raise BackendProblem(
-        f"There is no backend in {place} (looked for {candidates[0]}). Choose the folder where"
-        " `python build.py setup` was run."
-    )
 
 
 def clean_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -17,7 +17,7 @@ from pathlib import Path
 import bpy
 
 from . import session
-from .backend_client import BackendProblem
+from .backend_location import BackendProblem
 from .import_motion import ImportProblem, import_motion
 from .job_form import clip_name
 from .jobs import Job

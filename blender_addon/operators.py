@@ -15,7 +15,7 @@ from bpy_extras.io_utils import ImportHelper
 
 from . import job_form, session
 from .arrival import MODES_TO_IMPORT_IN, Destination, in_words
-from .backend_client import BackendProblem
+from .backend_location import BackendProblem
 from .import_motion import ImportProblem, import_motion
 from .jobs import Job, State
 

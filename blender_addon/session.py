@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 import bpy
 
 from . import arrival
-from .backend_client import BackendProblem, Worker, find_command
+from .backend_client import Worker
+from .backend_location import BackendProblem, find_command
 from .jobs import Job, State
 
 POLL_INTERVAL = 0.2

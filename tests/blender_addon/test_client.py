@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from recover_motion import backend_client
 from recover_motion.backend_client import (
-    BackendProblem,
     Ended,
     Failure,
     Greeting,
@@ -18,8 +17,8 @@ from recover_motion.backend_client import (
     Result,
     Worker,
     clean_environment,
-    find_command,
 )
+from recover_motion.backend_location import COMMAND_VARIABLE, BackendProblem, find_command
 
 FAKE = Path(__file__).with_name("fake_worker.py")
 
@@ -243,5 +242,5 @@ def test_the_environment_wins_over_the_preference_and_that_over_the_path(tmp_pat
     environment = {"PATH": str(on_path.parent)}
     assert find_command("", environment) == [str(on_path)]
     assert find_command(str(tmp_path / "repo"), environment) == [str(preferred)]
-    environment[backend_client.COMMAND_VARIABLE] = f"'{spaced}' --flag"
+    environment[COMMAND_VARIABLE] = f"'{spaced}' --flag"
     assert find_command(str(tmp_path / "repo"), environment) == [str(spaced), "--flag"]
