@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -103,7 +104,7 @@ def test_single_array(tmp_path):
 def test_missing_key(make_arrays, tmp_path):
     path = tmp_path / "body.npz"
     write_body_file(path, make_arrays())
-    arrays = read_npz(path)
+    arrays: dict[str, Any] = read_npz(path)
     del arrays["weights"]
     np.savez(path, **arrays)
     with pytest.raises(BadInput, match="weights missing"):
@@ -113,7 +114,7 @@ def test_missing_key(make_arrays, tmp_path):
 def test_other_skeleton(make_arrays, tmp_path):
     path = tmp_path / "body.npz"
     write_body_file(path, make_arrays())
-    arrays = read_npz(path)
+    arrays: dict[str, Any] = read_npz(path)
     arrays["kintree_table"][0, 5] = 0
     np.savez(path, **arrays)
     with pytest.raises(BadInput, match="24 joints"):
@@ -123,7 +124,7 @@ def test_other_skeleton(make_arrays, tmp_path):
 def test_pickled_objects_are_never_loaded(make_arrays, tmp_path):
     path, marker = tmp_path / "body.npz", tmp_path / "marker"
     write_body_file(path, make_arrays())
-    arrays = read_npz(path)
+    arrays: dict[str, Any] = read_npz(path)
     arrays["weights"] = np.array([Marker(marker)], dtype=object)
     np.savez(path, **arrays)
     with pytest.raises(BadInput, match="pickled objects"):

