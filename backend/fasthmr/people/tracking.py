@@ -239,18 +239,20 @@ def _split_where_people_meet(pieces: list[_Piece]) -> list[_Piece]:
             # Where the other one ends, this one goes on behind (+1); where it begins, from there (0).
             for event, offset in ((other.last, 1), (other.first, 0)):
                 at = int(np.searchsorted(times, event.time + (1e-9 if offset else 0.0)))
-                if 0 < at < len(times) and _touch(event.detection, piece.sightings[at - offset].detection):
+                if 0 < at < len(times) and _touch(event, piece.sightings[at - offset]):
                     cuts.add(at)
         edges = [0, *sorted(cuts), len(times)]
         split += [_Piece(piece.sightings[a:b]) for a, b in itertools.pairwise(edges)]
     return split
 
 
-def _touch(a: Detection, b: Detection) -> bool:
-    """Whether a good part of the smaller box lies in the other one."""
-    low, high = np.maximum(a.box[:2], b.box[:2]), np.minimum(a.box[2:], b.box[2:])
+def _touch(a: Sighting, b: Sighting) -> bool:
+    """Whether a good part of the smaller box, with some room around both, lies in the other one."""
+    room = 0.15 * max(a.size, b.size) * np.array([-1, -1, 1, 1])
+    box_a, box_b = a.detection.box + room, b.detection.box + room
+    low, high = np.maximum(box_a[:2], box_b[:2]), np.minimum(box_a[2:], box_b[2:])
     common = float(np.prod(np.clip(high - low, 0, None)))
-    return common > 0.2 * float(min(np.prod(a.box[2:] - a.box[:2]), np.prod(b.box[2:] - b.box[:2])))
+    return common > 0.2 * float(min(np.prod(box_a[2:] - box_a[:2]), np.prod(box_b[2:] - box_b[:2])))
 
 
 def _link(pieces: list[_Piece]) -> list[_Piece]:
