@@ -151,7 +151,7 @@ class PersonSearch:
     def __init__(self, model: bytes, threads: int | None = None) -> None:
         self._network = _open_network(model, _SEARCH_SIDE, threads)
         self._input = self._network.get_input_details()[0]["index"]
-        self._anchors = _anchors()
+        self._anchors = anchor_centers()
         outputs = _outputs_by_size(self._network)
         try:
             self._boxes = outputs[len(self._anchors) * 12]
@@ -181,7 +181,7 @@ class PersonSearch:
         points[:, [0, 2, 3, 4, 5]] += self._anchors[likely][:, None]  # the second pair is the box's size
         found = []
         matrix = whole.image_from_region()
-        for score, point in _suppress(scores[likely], points):
+        for score, point in suppress(scores[likely], points):
             center, rim = point[2:4] @ matrix[:, :2].T + matrix[:, 2]
             region = Region.around(center, rim)
             if region.side > 1.0:
@@ -296,7 +296,7 @@ def refine_from_heat(
     return refined
 
 
-def _anchors() -> np.ndarray:
+def anchor_centers() -> np.ndarray:
     """(2254, 2) centres of the search network's anchors, 0..1: two a cell at strides 8, 16, 32, 32, 32."""
     layers = []
     for stride, copies in ((8, 2), (16, 2), (32, 6)):
@@ -306,7 +306,7 @@ def _anchors() -> np.ndarray:
     return np.concatenate(layers)
 
 
-def _suppress(
+def suppress(
     scores: np.ndarray, points: np.ndarray, min_overlap: float = 0.3
 ) -> list[tuple[float, np.ndarray]]:
     """Weighted non-maximum suppression: each group of overlapping finds becomes their mean.

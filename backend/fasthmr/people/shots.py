@@ -100,8 +100,10 @@ class CutFinder:
         return here >= _MIN_DIFFERENCE and here >= _MIN_RATIO * (float(np.median(around)) if around else 0.0)
 
     def _stays(self, at: int) -> bool:
-        """Whether none of the frames that follow looks like the last one before."""
-        before = self._signatures[at - 1]
-        following = [self._signatures[i] for i in range(at, len(self._signatures))]
-        nearest = min(picture_difference(before, later) for later in following)
-        return nearest >= 0.7 * _MIN_DIFFERENCE
+        """Whether the frames that follow look like none of the last ones before: no flash begins or ends."""
+        signatures = list(self._signatures)
+        return all(
+            picture_difference(before, later) >= 0.7 * _MIN_DIFFERENCE
+            for before in signatures[max(0, at - LOOKAHEAD - 1) : at]
+            for later in signatures[at:]
+        )
