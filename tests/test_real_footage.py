@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
@@ -42,6 +44,20 @@ def runner() -> Path:
 
 def fasthmr(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*COMMAND, *map(str, words)], capture_output=True, text=True, check=False)
+
+
+def as_full_hd(clip: Path, out: Path, frames: int) -> Path:
+    """Write the beginning of a square clip at 1920x1080, grey at both sides."""
+    with av.open(str(clip)) as source, av.open(str(out), "w") as target:
+        stream = target.add_stream("libx264", rate=30, options={"preset": "ultrafast"})
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 1920, 1080, "yuv420p"
+        for frame in itertools.islice(source.decode(video=0), frames):
+            square = frame.reformat(width=1080, height=1080).to_ndarray(format="rgb24")
+            picture = np.pad(square, ((0, 0), (420, 420), (0, 0)), constant_values=90)
+            target.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))
+        target.mux(stream.encode(None))
+    return out
 
 
 @pytest.mark.slow
@@ -92,6 +108,19 @@ def test_the_worker_does_the_same(runner: Path, tmp_path: Path) -> None:
     assert Path(person["thumbnail"]).stat().st_size > 1000
     (motion,) = answers[2]["result"]["motions"]
     assert Motion.load(Path(motion)).frame_count == person["last_frame"] - person["first_frame"] + 1
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_length(runner: Path, tmp_path: Path) -> None:
+    large = as_full_hd(runner, tmp_path / "large.mp4", frames=50)
+    ended = fasthmr("bench", "pipeline", large, "--loop", 5, "--json")
+    assert ended.returncode == 0, ended.stderr
+    figures = json.loads(ended.stdout)
+    assert (figures["frames"], figures["height"]) == (250, 1080)
+    peaks = figures["peak_memory_mb_by_tenth"]
+    assert len(peaks) == 10
+    assert peaks[-1] - peaks[2] < 50  # 175 frames of 6.2 MB have passed in between
+    assert figures["peak_memory_mb"] < 2000
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from fasthmr.errors import BadCall, NobodyFound
 from fasthmr.jobs import Job, code_digest
+from fasthmr.memory import large_arrays_apart
 from fasthmr.models import Models
 from fasthmr.progress import Progress
 from fasthmr.request import Clip
@@ -41,7 +42,8 @@ def find_everyone(job: Job, clip: Clip, start: float | None, end: float | None, 
 
     def make() -> list[People]:
         try:
-            return [find_people(clip.footage, models.detector(), job.progress)]
+            with large_arrays_apart():
+                return [find_people(clip.footage, models.detector(), job.progress)]
         finally:
             clip.footage.close()
             for warning in clip.footage.warnings:
