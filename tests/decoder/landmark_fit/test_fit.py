@@ -14,7 +14,6 @@ from fasthmr.body.projection import project
 from fasthmr.decoder.landmark_fit import FitSettings, fit_landmarks
 from fasthmr.errors import Cancelled
 from fasthmr.evidence import BodyEstimate, Evidence
-from fasthmr.people.landmarks import LANDMARK_MIRROR
 from fasthmr.progress import Progress
 from tests.decoder.landmark_fit.synthetic import BODY, INTRINSICS, evidence_of, walk
 
@@ -94,17 +93,6 @@ def test_a_gap_is_bridged_without_confidence(walking: tuple[Evidence, np.ndarray
     step = np.linalg.norm(np.diff(estimate.joints, axis=0), axis=-1)
     assert step.max() < 0.2
     assert np.linalg.norm(estimate.joints[gap] - truth[gap], axis=-1).mean() < 0.35
-
-
-def test_exchanged_sides_are_undone(walking: tuple[Evidence, np.ndarray]) -> None:
-    evidence, truth = walking
-    image, world = evidence.landmarks_image.copy(), evidence.landmarks_world.copy()
-    for array in (image, world):
-        array[30:45] = array[30:45][:, list(LANDMARK_MIRROR)]
-    estimate = fit_landmarks(
-        replace(evidence, landmarks_image=image, landmarks_world=world), BODY, settings=QUICK
-    )
-    assert mpjpe_mm(estimate, truth) < 30
 
 
 def test_windows_join_without_a_seam(walking: tuple[Evidence, np.ndarray]) -> None:

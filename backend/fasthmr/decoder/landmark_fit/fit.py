@@ -28,7 +28,6 @@ from fasthmr.decoder.landmark_fit.correspondence import LandmarkModel, landmark_
 from fasthmr.decoder.landmark_fit.initial_pose import initial_pose
 from fasthmr.decoder.landmark_fit.limits import joint_limits
 from fasthmr.decoder.landmark_fit.objective import Deviations, Objective, Targets, Variables
-from fasthmr.decoder.landmark_fit.side_swaps import without_side_swaps
 from fasthmr.decoder.landmark_fit.standing import standing_feet
 from fasthmr.decoder.landmark_fit.trajectory import smooth_trajectory
 from fasthmr.decoder.landmark_fit.windows import ramp, windows
@@ -96,7 +95,7 @@ def fit_landmarks(
     settings = settings or FitSettings()
     body = body.to("cpu", torch.float32)  # hundreds of tiny operations a step: a GPU would only wait
     with _one_thread():
-        return _fit(without_side_swaps(evidence), body, progress, settings)
+        return _fit(evidence, body, progress, settings)
 
 
 def _fit(evidence: Evidence, body: BodyModel, progress: Progress, settings: FitSettings) -> BodyEstimate:
