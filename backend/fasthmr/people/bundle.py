@@ -73,12 +73,17 @@ def user_bundle() -> Path:
     return Path(platformdirs.user_data_dir("fasthmr", appauthor=False)) / BUNDLE_NAME
 
 
+def packaged_bundle() -> Path:
+    """The bundle's place in the package's own folder."""
+    return Path(__file__).parent.parent / "weights" / BUNDLE_NAME
+
+
 def candidate_bundles() -> tuple[Path, ...]:
     """Where the bundle is looked for, in order."""
     named = os.environ.get(ENVIRONMENT_VARIABLE)
     if named:
         return (Path(named),)
-    return (Path(__file__).parent.parent / "weights" / BUNDLE_NAME, user_bundle())
+    return (packaged_bundle(), user_bundle())
 
 
 def find_bundle() -> Path:

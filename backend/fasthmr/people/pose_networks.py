@@ -12,7 +12,11 @@ al., "BlazePose: On-device Real-time Body Pose Tracking" (2020).
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -122,14 +126,41 @@ def _open_network(model: bytes, side: int, threads: int | None) -> _Interpreter:
             "Run `python build.py setup`; on Windows the Visual C++ runtime is needed too."
         ) from error
     try:
-        network = Interpreter(model_content=model, num_threads=threads or min(4, os.cpu_count() or 1))
-        network.allocate_tensors()
+        with _without_notices():
+            network = Interpreter(model_content=model, num_threads=threads or min(4, os.cpu_count() or 1))
+            network.allocate_tensors()
         shape = tuple(network.get_input_details()[0]["shape"])
     except (ValueError, RuntimeError) as error:
         raise MissingModel(f"The person detector's weights are damaged ({error}).") from error
     if shape != (1, side, side, 3):
         raise MissingModel(f"The person detector's weights take images of {shape}, not {(1, side, side, 3)}.")
     return network
+
+
+@contextlib.contextmanager
+def _without_notices() -> Iterator[None]:
+    """Keep LiteRT's notices ("INFO: ...") off standard error; it has no setting for them.
+
+    What else is written to the file descriptor meanwhile comes out afterwards.
+    """
+    try:
+        saved = os.dup(2)
+    except OSError:  # there is no standard error
+        yield
+        return
+    if sys.stderr is not None:
+        sys.stderr.flush()
+    with tempfile.TemporaryFile() as written:
+        os.dup2(written.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            written.seek(0)
+            rest = b"".join(line for line in written if not line.startswith(b"INFO: "))
+            if rest:
+                os.write(2, rest)
 
 
 def _outputs_by_size(network: _Interpreter) -> dict[int, int]:
