@@ -33,10 +33,10 @@ _MIN_PLAUSIBILITY_KNOWN: Final = 0.15
 _MIN_PROPOSAL: Final = 0.3
 # Smaller figures carry no pose that could be recovered: 24 pixels are three cells of the landmark maps.
 _MIN_SIDE: Final = 24.0
-# Smaller windows only enlarge pixels: figures in them are not read better.
-_MIN_WINDOW: Final = 320
-# Every this many runs, all of the finest windows have been searched.
-_FINE_TURNS: Final = 4
+# Smaller windows only enlarge pixels: nothing more is found in them.
+_MIN_WINDOW: Final = 240
+# Fine windows are many: every this many runs, all of a level have been searched.
+_TURNS: Final = 4
 # Frames for which a person who was lost is looked for in the last region.
 _PATIENCE: Final = 8
 
@@ -104,10 +104,10 @@ class BlazePoseDetector:
         for position, image in enumerate(images):
             self._follow(image)
             if self._turn == 0 and position == 0 and len(images) > 1:
-                self._figures = self._newcomers(image, [], everywhere=True)
+                self._figures = self._largest(self._newcomers(image, []))
             readings.append([figure.reading for figure in self._figures if not figure.lost])
         if images:
-            newcomers = self._newcomers(images[-1], readings[-1], everywhere=self._turn == 0)
+            newcomers = self._newcomers(images[-1], readings[-1])
             for newcomer in newcomers:
                 readings[-1].append(newcomer.reading)
                 for position, reading in self._backwards(newcomer, images, readings):
@@ -202,20 +202,21 @@ class BlazePoseDetector:
             reading = self._reader.read(image, reading.following)
         return reading if _is_person(reading, _MIN_PLAUSIBILITY_KNOWN) else None
 
-    def _newcomers(
-        self, image: np.ndarray, known: Sequence[Reading], everywhere: bool = False
-    ) -> list[_Figure]:
+    def _newcomers(self, image: np.ndarray, known: Sequence[Reading]) -> list[_Figure]:
         """Search the picture for people who are not known yet.
 
-        Small figures are too small for the search in the whole picture, so that it is searched in
-        windows too. The finest windows are many: they take turns unless ``everywhere``.
+        Figures that are small in the picture are too small for the search in all of it, so that it is
+        searched in windows too. While somebody is known, the fine ones take turns; while nobody is, all of
+        them are searched, and still finer ones take turns.
         """
         height, width = image.shape[:2]
-        windows = search_windows(width, height)
-        fine = windows[2] if everywhere else windows[2][self._turn % _FINE_TURNS :: _FINE_TURNS]
         found: list[Reading] = []
-        for window in (*windows[0], *windows[1], *fine):
-            found += self._find(image, window, (*known, *found))
+        for level, windows in enumerate(search_windows(width, height)):
+            if level == 3 and (known or found):
+                break
+            in_turns = level == 3 or (level == 2 and known)
+            for window in windows[self._turn % _TURNS :: _TURNS] if in_turns else windows:
+                found += self._find(image, window, (*known, *found))
         newcomers: list[Reading] = []
         for reading in sorted(found, key=quality, reverse=True):
             if not any(same_person(reading, other) for other in (*known, *newcomers)):
@@ -250,23 +251,20 @@ class BlazePoseDetector:
 def search_windows(width: int, height: int) -> tuple[list[tuple[int, int, int]], ...]:
     """Windows to search an image in, coarse to fine: left, top and side of squares, pixels.
 
-    The first level is the whole image, the second covers it with squares of its short side, the third
-    with squares of half of that. Neighbours overlap by half, so that nobody lies across an edge in all.
+    The first level is the whole image; the others cover it with squares of its short side, of half and of
+    a quarter of that. Neighbours overlap by half, so that nobody lies across an edge in all of them.
     """
     short, long = min(width, height), max(width, height)
     levels = [[(0, 0, long)]]
-    for side in (short, short // 2):
-        if side < _MIN_WINDOW:
-            levels.append([])
-            continue
+    for side in (short, short // 2, short // 4):
         lefts, tops = _starts(width, side), _starts(height, side)
         windows = [(left, top, side) for top in tops for left in lefts]
-        levels.append(windows if len(windows) > 1 else [])
+        levels.append(windows if len(windows) > 1 and side >= _MIN_WINDOW else [])
     return tuple(levels)
 
 
 def _starts(length: int, side: int) -> list[int]:
-    count = int(np.ceil((length - side) / (side / 2))) + 1 if length > side else 1
+    count = int(np.ceil((length - side) / (side / 2))) + 1 if length > side > 0 else 1
     return [round(at) for at in np.linspace(0, length - side, count)]
 
 

@@ -219,5 +219,5 @@ def _nobody(info: FootageInfo, frames: int, seen: int) -> str:
         )
     return (
         f"{info.path}: nobody was found in its {frames} frames. The person should be upright in the picture, "
-        "seen for the most part, and at least about 60 pixels high."
+        "seen for the most part, and at least a tenth of the picture high."
     )
