@@ -147,15 +147,3 @@ def test_code_in_a_file_is_not_run(tmp_path, monkeypatch):
     with pytest.raises(ImportProblem):
         read_motion_file(path)
     assert not Path("evil_was_here").exists()
-
-
-def test_agrees_with_the_backend(tmp_path):
-    motion_module = pytest.importorskip("fasthmr.motion", reason="the backend is not installed here")
-    path = write_motion(tmp_path / "clip.person01.npz", count=4, seed=1)
-    theirs, ours = motion_module.Motion.load(path), read_motion_file(path)
-    theirs.save(tmp_path / "saved.person01.npz")
-    saved = read_motion_file(tmp_path / "saved.person01.npz")
-    np.testing.assert_array_equal(saved.poses, ours.poses)
-    np.testing.assert_array_equal(saved.trans, ours.trans)
-    assert saved.meta == ours.meta
-    assert saved.frame_rate == theirs.mocap_framerate
