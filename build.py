@@ -37,7 +37,7 @@ WINDOWS = os.name == "nt"
 BACKEND_PYTHONS = ("3.11", "3.13", "3.12")
 BLENDER_MODULES = {"4.2.23": "3.11", "4.5.15": "3.11", "5.0.1": "3.11", "5.2.3": "3.13"}
 BLENDER_PREFERRED = ("5.0.1", "5.2.3")
-SYSTEM_PACKAGES = (  # Debian's names of what Blender, OpenGL and MediaPipe load from the system
+SYSTEM_PACKAGES = (  # Debian's names of what Blender and OpenGL load from the system
     "libgl1 libegl1 libgles2 libgl1-mesa-dri libxi6 libxkbcommon0 libsm6 libxxf86vm1 libxfixes3 libxrender1"
 )
 
@@ -554,7 +554,8 @@ def demo(options: argparse.Namespace, rest: Sequence[str]) -> int:
         shutil.copy2(demo_footage(env).with_name(name), folder / name)
     say("==> Recovering the motion (about a minute on two cores)")
     must_run("Recovering the motion", [fasthmr, "recover", clip, "--out", folder])
-    motions = sorted(folder.glob("demo.person*.npz"))
+    result = json.loads((folder / "demo.job/result.json").read_text(encoding="utf-8"))
+    motions = [folder / name for name in result["motions"]]  # not whatever an older run left here
     make_blend(clip, motions, folder / "demo.blend")
     say("==> Rendering the preview")
     must_run("Rendering the preview", [fasthmr, "preview", clip, *motions, "--out", folder / "preview.mp4"])

