@@ -51,7 +51,7 @@ def test_windows_cover_the_picture(size: tuple[int, int]) -> None:
             covered[top : top + side, left : left + side] += 1
         if windows:
             assert covered.min() >= 1
-            assert len(windows) < 80
+            assert len(windows) < 120
 
 
 @pytest.mark.slow
@@ -174,8 +174,8 @@ def test_real_people_who_cross_keep_their_identities(
         x = (track.boxes[:, 0] + track.boxes[:, 2]) / 2
         rows = track.frame_indices - 70
         apart = np.abs(walks[0] - walks[1])[rows] > 100  # nobody can tell while they overlap
-        errors = np.array([np.abs(x - walk[rows])[apart].max() for walk in walks])
-        assert errors.min() < 45
+        errors = np.array([np.abs(x - walk[rows])[apart].mean() for walk in walks])
+        assert errors.min() < 12
         followed.append(int(errors.argmin()))
     assert sorted(followed) == [0, 1]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fasthmr.people import LANDMARK_MIRROR, Detection
-from fasthmr.people.tracking import MIN_FRAMES, Sighting, track_shot
+from fasthmr.people.tracking import MIN_FRAMES, Sighting, sure_pairs, track_shot
 
 from .synthetic import Walk, clothes, detection, sightings
 
@@ -55,8 +55,8 @@ def test_a_crossing_in_which_one_is_hidden(seed: int, rate: float) -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_a_crossing_of_two_in_the_same_clothes(seed: int) -> None:
-    """Only the motion tells who is who."""
-    a = walker(200, 200, seed)
+    """Both are lost for a moment: only the motion tells who is who."""
+    a = unless(walker(200, 200, seed), lambda time: abs(time - 2.0) < 0.12)
     b = unless(walker(1000, -200, seed + 100), lambda time: abs(time - 2.0) < 0.25)
     frames, times, owner = sightings([(a, RED), (b, RED)], 120, seed=seed)
     assert owners(track_shot(frames, times), owner) == [[0], [1]]
@@ -70,7 +70,7 @@ def test_two_who_meet_and_turn_back(seed: int) -> None:
         there, back = walker(start, speed, seed), walker(start + 4 * speed, -speed, seed)
         return lambda time: there(time) if time < 2.0 else back(time)
 
-    a = bounce(200, 180)
+    a = unless(bounce(200, 180), lambda time: abs(time - 2.0) < 0.15)
     b = unless(bounce(960, -180), lambda time: abs(time - 2.0) < 0.25)
     frames, times, owner = sightings([(a, RED), (b, GREEN)], 120, seed=seed)
     assert owners(track_shot(frames, times), owner) == [[0], [1]]
@@ -169,3 +169,15 @@ def test_a_crowd_with_drop_outs(seed: int) -> None:
         walks.append((unless(walk, lambda t, m=missed: round(t * 30) in m), clothes(1.2 * person)))
     frames, times, owner = sightings(walks, 90, seed=seed)
     assert owners(track_shot(frames, times), owner) == [[0], [1], [2], [3], [4]]
+
+
+def test_only_sure_pairs_are_joined() -> None:
+    sure = np.array([[0.1, 0.6], [0.7, 0.2]])
+    assert sure_pairs(sure) == [(0, 0), (1, 1)]
+    assert sure_pairs(sure[:, ::-1]) == [(0, 1), (1, 0)]
+    assert sure_pairs(np.array([[0.2, 0.25], [0.25, 0.2]])) == []  # the other way round is as good
+    assert sure_pairs(np.array([[0.2], [0.25]])) == []  # two want the same
+    assert sure_pairs(np.array([[0.2], [0.6]])) == [(0, 0)]
+    assert sure_pairs(np.array([[0.9, 2.0]])) == []  # neither is possible
+    assert sure_pairs(np.array([[0.1, 0.9], [0.9, 0.9]])) == [(0, 0)]
+    assert sure_pairs(np.zeros((0, 3))) == sure_pairs(np.zeros((3, 0))) == []

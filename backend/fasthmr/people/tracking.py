@@ -162,7 +162,7 @@ def _join(frames: Sequence[Sequence[Sighting]]) -> list[_Piece]:
         done += [piece for piece in active if now - piece.last.time > _LONGEST_SILENCE]
         active = [piece for piece in active if now - piece.last.time <= _LONGEST_SILENCE]
         costs = np.array([[_join_cost(piece, one) for one in sightings] for piece in active])
-        pairs = _sure_pairs(costs.reshape(len(active), len(sightings)))
+        pairs = sure_pairs(costs.reshape(len(active), len(sightings)))
         going_on = []
         for row, column in pairs:
             active[row].sightings.append(sightings[column])
@@ -180,7 +180,7 @@ def _join(frames: Sequence[Sequence[Sighting]]) -> list[_Piece]:
     return done + active
 
 
-def _sure_pairs(costs: np.ndarray) -> list[tuple[int, int]]:
+def sure_pairs(costs: np.ndarray) -> list[tuple[int, int]]:
     """The pairs of an assignment that no other assignment comes close to.
 
     Args:
