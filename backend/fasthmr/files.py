@@ -63,7 +63,7 @@ def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         if np.asarray(array).dtype.hasobject:
             raise ValueError(f"array '{name}' holds Python objects; only plain numbers and text are saved")
     with written_whole(path) as stream:
-        np.savez_compressed(stream, allow_pickle=False, **dict(arrays))
+        np.savez_compressed(stream, **dict(arrays))
 
 
 def load_arrays(path: Path, what: str = "file") -> dict[str, np.ndarray]:
