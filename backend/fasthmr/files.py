@@ -63,7 +63,8 @@ def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         if np.asarray(array).dtype.hasobject:
             raise ValueError(f"array '{name}' holds Python objects; only plain numbers and text are saved")
     with written_whole(path) as stream:
-        np.savez_compressed(stream, **dict(arrays))
+        # NumPy before 2.1 has no allow_pickle here and would store it; newer stubs take an array for it.
+        np.savez_compressed(stream, **dict(arrays))  # pyright: ignore[reportArgumentType]
 
 
 def load_arrays(path: Path, what: str = "file") -> dict[str, np.ndarray]:
