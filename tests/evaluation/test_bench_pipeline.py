@@ -29,7 +29,9 @@ def test_shares_and_seconds_add_up(clip: Path, quick: ModuleType) -> None:
     assert list(stages) == ["start", "probe", "people", "fit", "place", "write"]
     assert sum(stage["share"] for stage in stages.values()) == pytest.approx(1.0, abs=1e-3)
     assert sum(stage["seconds"] for stage in stages.values()) == pytest.approx(figures["seconds"], abs=0.01)
-    assert figures["frames_per_second"] == pytest.approx(12 / figures["seconds"], rel=0.01)
+    half_digit = 0.0006  # the seconds are told to a millisecond, and the stand-ins take a few of them only
+    assert 12 / (figures["seconds"] + half_digit) < figures["frames_per_second"]
+    assert figures["frames_per_second"] < 12 / (figures["seconds"] - half_digit)
     assert (figures["frames"], figures["width"], figures["height"]) == (12, 64, 48)
     assert (figures["people_in_clip"], figures["people_recovered"]) == (2, 1)
 
