@@ -20,7 +20,7 @@ from fasthmr.people.detection import Detection, PersonDetector
 from fasthmr.people.landmarks import LANDMARK_MIRROR
 from fasthmr.people.misreadings import misread_frames
 from fasthmr.people.shots import CutFinder
-from fasthmr.people.sides import swapped_frames
+from fasthmr.people.sides import exchanged_limbs, swapped_frames
 from fasthmr.people.tracking import MIN_FRAMES, MIN_SECONDS, Sighting, track_shot
 from fasthmr.people.values import People, Track
 from fasthmr.progress import Progress
@@ -197,6 +197,12 @@ def _track(person: int, shot: int, sightings: Sequence[Sighting]) -> Track:
     swapped = swapped_frames(image, world, boxes[:, 3] - boxes[:, 1], timestamps)
     for landmarks in (image, world, visibility):
         landmarks[swapped] = landmarks[swapped][:, list(LANDMARK_MIRROR)]
+    for left, exchanged in exchanged_limbs(image, boxes[:, 3] - boxes[:, 1], timestamps).items():
+        limb = [*left, *(LANDMARK_MIRROR[index] for index in left)]
+        other = [LANDMARK_MIRROR[index] for index in limb]
+        rows = np.flatnonzero(exchanged)[:, None]
+        for landmarks in (image, world):  # across the picture only: depths stay with their names
+            landmarks[rows, limb, :2] = landmarks[rows, other, :2]
     return Track(
         person=person,
         shot=shot,
