@@ -18,7 +18,7 @@ from torch import Tensor
 
 from fasthmr.body import BodyModel
 from fasthmr.body.skeleton import INDEX
-from fasthmr.people.landmarks import LANDMARK_INDEX, LANDMARK_NAMES
+from fasthmr.people.landmarks import LANDMARK_INDEX, LANDMARK_MIRROR
 
 # Landmark -> the joint that carries it, for the left side and the middle; and whether its offset
 # starts at that joint (True) or at a point of the skin (False).
@@ -123,7 +123,7 @@ def landmark_model(body: BodyModel) -> LandmarkModel:
                 grows = point_shape - joint_shape[joint]
             rows.append((landmark, joint, offset, grows, float(at_joint)))
     indices = [row[0] for row in rows]
-    mirror = [indices.index(LANDMARK_INDEX[_other_side(LANDMARK_NAMES[index])]) for index in indices]
+    mirror = [indices.index(LANDMARK_MIRROR[index]) for index in indices]
     return LandmarkModel(
         indices=torch.tensor(indices),
         joints=torch.tensor([row[1] for row in rows]),
@@ -146,9 +146,3 @@ def _surface(
         return None
     weights = body.J_regressor[INDEX[f"{side}_{stand_in}"]]
     return weights @ body.v_template, torch.einsum("v,vck->ck", weights, body.shapedirs)
-
-
-def _other_side(name: str) -> str:
-    if "left" in name:
-        return name.replace("left", "right")
-    return name.replace("right", "left")
