@@ -82,7 +82,8 @@ def test_a_motion_says_where_it_comes_from(clip: Path, tmp_path: Path, fake_part
         "name": "clip.mp4",
         "sha256": hashlib.sha256(clip.read_bytes()).hexdigest(),
     }
-    assert motion.meta["settings"] == {"person": "2", "start": None, "end": None, "camera_fov": 60.0}
+    settings = {"person": "2", "start": None, "end": None, "camera_fov": 60.0, "frame_rate": None}
+    assert motion.meta["settings"] == settings
     assert motion.meta["licences"]["body"] == "CC0-1.0"
 
 
@@ -316,6 +317,45 @@ def test_a_recovery_goes_on_from_a_survey(clip: Path, tmp_path: Path, fake_parts
     assert work_of(fake_parts) == []
     recover(RecoverRequest(clip, tmp_path / "out", person="1"))
     assert work_of(fake_parts) == []
+
+
+@pytest.fixture
+def sequence(tmp_path: Path) -> Path:
+    """Twelve pictures in a folder."""
+    folder = tmp_path / "shot"
+    folder.mkdir()
+    for index in range(12):
+        with av.open(str(folder / f"shot_{index:04d}.png"), "w", format="image2") as picture:
+            stream = picture.add_stream("png", rate=1)
+            assert isinstance(stream, av.VideoStream)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "rgb24"
+            grey = np.full((48, 64, 3), 20 + index, np.uint8)
+            picture.mux(stream.encode(av.VideoFrame.from_ndarray(grey)))
+            picture.mux(stream.encode(None))
+    return folder
+
+
+def test_an_image_sequence_runs_at_the_rate_asked_for(
+    sequence: Path, tmp_path: Path, fake_parts: ModuleType
+) -> None:
+    def timestamps(frame_rate: float | None) -> np.ndarray:
+        result = recover(RecoverRequest(sequence, tmp_path / "out", person="1", frame_rate=frame_rate))
+        return Motion.load(result.motions[0]).timestamps
+
+    np.testing.assert_allclose(timestamps(None), np.arange(12) / 24)
+    work_of(fake_parts)
+    np.testing.assert_allclose(timestamps(30.0), np.arange(12) / 30)
+    assert "find people" in work_of(fake_parts)  # what was found at another rate is not taken for it
+    first = survey(sequence, tmp_path / "out", frame_rate=12.0).people[0]
+    assert first.end == round(11 / 12, 3)
+
+
+@pytest.mark.parametrize("frame_rate", [0.0, -24.0, 1e6])
+def test_frame_rates_that_cannot_be(clip: Path, tmp_path: Path, frame_rate: float) -> None:
+    with pytest.raises(BadCall, match="frames per second"):
+        recover(RecoverRequest(clip, tmp_path / "out", frame_rate=frame_rate))
+    with pytest.raises(BadCall, match="frames per second"):
+        survey(clip, tmp_path / "out", frame_rate=frame_rate)
 
 
 def test_a_folder_can_be_moved_with_its_clip(clip: Path, tmp_path: Path, fake_parts: ModuleType) -> None:

@@ -56,7 +56,9 @@ def _people(options: argparse.Namespace, cancelled: threading.Event) -> int:
     from fasthmr.survey import survey
 
     with CommandProgress(cancelled) as progress:
-        found = survey(options.clip, options.out, options.start, options.end, progress)
+        found = survey(
+            options.clip, options.out, options.start, options.end, progress, frame_rate=options.frame_rate
+        )
     if options.json:
         put_json(msgspec.to_builtins(found))
         return 0
@@ -223,6 +225,9 @@ def _command(commands: Any, name: str, command: Command, purpose: str) -> argpar
 def _add_span(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--start", type=float, metavar="S", help="where to start, seconds (the beginning)")
     parser.add_argument("--end", type=float, metavar="S", help="where to end, seconds (the end)")
+    parser.add_argument(
+        "--frame-rate", type=float, metavar="FPS", help="frames per second of an image sequence (24)"
+    )
 
 
 def _add_body(parser: argparse.ArgumentParser) -> None:

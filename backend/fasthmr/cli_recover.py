@@ -85,6 +85,7 @@ def _recover_one(clip: Path, options: argparse.Namespace, models: Models, cancel
         body=options.body,
         device=options.device,
         camera_fov=options.camera_fov,
+        frame_rate=options.frame_rate,
     )
     try:
         with CommandProgress(cancelled) as progress:

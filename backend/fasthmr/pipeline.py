@@ -70,7 +70,7 @@ def recover(
     """
     check(request)
     models = models or Models()
-    clip = identify(request.footage, request.start, request.end, progress or Progress())
+    clip = identify(request.footage, request.start, request.end, progress or Progress(), request.frame_rate)
     choose_device(request.device)  # the estimator "open" needs no more than the CPU; a wrong name is refused
     body = models.body(request.body)
     with Job(job_folder(request.out, clip), clip.path, clip.sha256, _settings(request), progress) as job:
@@ -108,6 +108,7 @@ def _provenance(request: RecoverRequest, clip: Clip, body: BodyModel) -> dict[st
             "start": request.start,
             "end": request.end,
             "camera_fov": request.camera_fov,
+            "frame_rate": request.frame_rate,
         },
         "licences": {"fasthmr": "Apache-2.0", "body": body.licence, "perception": "Apache-2.0 (BlazePose)"},
     }

@@ -47,6 +47,7 @@ class FindPeople(msgspec.Struct, forbid_unknown_fields=True):
     start: float | None = None
     end: float | None = None
     out: str | None = None
+    frame_rate: float | None = None
     job: JobId | None = None
 
 
@@ -63,6 +64,7 @@ class Recover(msgspec.Struct, forbid_unknown_fields=True):
     body: str = "open"
     device: str = "auto"
     camera_fov: float | None = None
+    frame_rate: float | None = None
     job: JobId | None = None
 
 

@@ -36,6 +36,7 @@ class RecoverRequest:
         body: "open", or the path of a body model file.
         device: "auto", "cpu", "cuda" or "mps".
         camera_fov: horizontal field of view, degrees; None to take it from the footage or a default.
+        frame_rate: frames per second of an image sequence; None for 24. A video has its own.
     """
 
     footage: Path
@@ -48,6 +49,7 @@ class RecoverRequest:
     body: str = "open"
     device: str = "auto"
     camera_fov: float | None = None
+    frame_rate: float | None = None
 
 
 @dataclass(frozen=True)
@@ -93,9 +95,22 @@ def check(request: RecoverRequest) -> None:
         raise BadCall(
             f"A camera's field of view is between 0 and 180 degrees; {request.camera_fov:g} cannot be."
         )
+    check_frame_rate(request.frame_rate)
 
 
-def identify(path: Path, start: float | None, end: float | None, progress: Progress) -> Clip:
+def check_frame_rate(frame_rate: float | None) -> None:
+    """Refuse a frame rate that no image sequence has.
+
+    Raises:
+        BadCall: it is not between 0 and 1000.
+    """
+    if frame_rate is not None and not 0 < frame_rate <= 1000:
+        raise BadCall(f"A sequence has between 0 and 1000 frames per second; {frame_rate:g} cannot be.")
+
+
+def identify(
+    path: Path, start: float | None, end: float | None, progress: Progress, frame_rate: float | None = None
+) -> Clip:
     """Open the footage and find out which it is.
 
     Args:
@@ -103,16 +118,17 @@ def identify(path: Path, start: float | None, end: float | None, progress: Progr
         start: where to start, seconds; None for the beginning.
         end: where to end, seconds; None for the end.
         progress: told that the job began.
+        frame_rate: frames per second of an image sequence; None for the usual one.
 
     Raises:
         BadCall: there is nothing between start and end.
         BadInput: the footage is missing, empty, damaged, or none at all.
     """
-    from fasthmr.footage import open_footage, sha256_of
+    from fasthmr.footage import DEFAULT_FRAME_RATE, open_footage, sha256_of
 
     started = time.perf_counter()
     progress.report("probe", 0, 1)
-    footage = open_footage(path, start, end)
+    footage = open_footage(path, start, end, frame_rate=frame_rate or DEFAULT_FRAME_RATE)
     digest = sha256_of(path)
     progress.report("probe", 1, 1)
     return Clip(footage, clip_name(path), digest, time.perf_counter() - started)

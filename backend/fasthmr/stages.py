@@ -58,6 +58,7 @@ def find_everyone(job: Job, clip: Clip, start: float | None, end: float | None, 
         footage=clip.sha256,
         start=start,
         end=end,
+        frame_rate=clip.footage.info.frame_rate if clip.footage.info.kind == "images" else None,
         detector=models.detector_digest(),
         code=code_digest("footage", "people"),
     )

@@ -17,7 +17,7 @@ from fasthmr.jobs import Job
 from fasthmr.models import Models
 from fasthmr.pipeline import job_folder
 from fasthmr.progress import Progress
-from fasthmr.request import identify
+from fasthmr.request import check_frame_rate, identify
 from fasthmr.stages import find_everyone
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def survey(
     end: float | None = None,
     progress: Progress | None = None,
     models: Models | None = None,
+    frame_rate: float | None = None,
 ) -> Survey:
     """Find the people of a clip and write a thumbnail of each.
 
@@ -78,12 +79,14 @@ def survey(
         end: where to end, seconds.
         progress: told how far it is; can cancel.
         models: models that are loaded already.
+        frame_rate: frames per second of an image sequence; None for 24.
 
     Raises:
         BadCall, BadInput, NobodyFound, MissingModel, Cancelled: as :func:`fasthmr.pipeline.recover`.
     """
-    clip = identify(footage, start, end, progress or Progress())
-    request = {"footage": str(clip.path), "start": start, "end": end}
+    check_frame_rate(frame_rate)
+    clip = identify(footage, start, end, progress or Progress(), frame_rate)
+    request = {"footage": str(clip.path), "start": start, "end": end, "frame_rate": frame_rate}
     with Job(job_folder(out, clip), clip.path, clip.sha256, request, progress) as job:
         people = find_everyone(job, clip, start, end, models or Models())
         seen = [_seen(track, people, job.folder) for track in people.tracks]

@@ -240,7 +240,9 @@ class Worker:
         from fasthmr.survey import survey
 
         out = Path(params.out) if params.out is not None else self._scratch_folder()
-        found = survey(Path(params.footage), out, params.start, params.end, progress, self._models)
+        found = survey(
+            Path(params.footage), out, params.start, params.end, progress, self._models, params.frame_rate
+        )
         return msgspec.to_builtins(found)
 
     def _scratch_folder(self) -> Path:
