@@ -232,13 +232,13 @@ def torch_attempts(system: str, cuda: str | None) -> list[tuple[str, list[str]]]
     if cuda and system != "Darwin":
         exact = [*index, TORCH_INDEX + cuda, f"torch=={TORCH_TESTED}+{cuda}"]
         else_what = "the standard build" + (", which is for the CPU" if system == "Windows" else "")
-        return [(f"the build for {cuda} (2 to 3 GB)", exact), (else_what, plain)]
+        return [(f"the build for {cuda} (several GB)", exact), (else_what, plain)]
     if system == "Linux":
         exact = [f"torch=={TORCH_TESTED}+cpu"]
         return [
             ("the CPU build (about 200 MB)", exact),
             ("the CPU build from PyTorch's index (about 200 MB)", [*index, TORCH_INDEX + "cpu", *exact]),
-            ("the standard build (2 to 3 GB: it holds CUDA too, but works on the CPU as well)", plain),
+            ("the standard build (several GB: it holds CUDA too, but works on the CPU as well)", plain),
         ]
     return [("the standard build (about 200 MB)", plain)]
 

@@ -91,9 +91,10 @@ def check(request: RecoverRequest) -> None:
         raise BadCall("The model 'open' takes no checkpoint. Leave the checkpoint out.")
     if request.person not in ("all", "largest") and not _NUMBERS.fullmatch(request.person):
         raise BadCall(f"Who is person '{request.person}'? Give 'all', 'largest', or numbers such as 1,3.")
-    if request.camera_fov is not None and not 0 < request.camera_fov < 180:
+    # What the placement takes, said before hours of work instead of after them; a test holds them together.
+    if request.camera_fov is not None and not 1 <= request.camera_fov <= 170:
         raise BadCall(
-            f"A camera's field of view is between 0 and 180 degrees; {request.camera_fov:g} cannot be."
+            f"A camera's field of view is between 1 and 170 degrees; {request.camera_fov:g} cannot be."
         )
     check_frame_rate(request.frame_rate)
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from fasthmr.errors import BadCall
 from fasthmr.footage import FootageInfo
 from fasthmr.placement import camera_intrinsics, focal_length
 from fasthmr.placement.camera import LEVEL_CAMERA
+from fasthmr.request import RecoverRequest, check
 
 INFO = FootageInfo(
     path=Path("clip.mp4"),
@@ -63,6 +65,19 @@ def test_the_principal_point_is_the_middle() -> None:
 def test_impossible_fields_of_view(degrees: float) -> None:
     with pytest.raises(BadCall, match="field of view"):
         camera_intrinsics(INFO, degrees)
+
+
+@pytest.mark.parametrize("degrees", [-1.0, 0.0, 0.5, 1.0, 60.0, 170.0, 171.0, 179.0, math.nan])
+def test_a_request_is_refused_at_once_for_what_the_placement_would_refuse_later(degrees: float) -> None:
+    def refused(act: Callable[[], object]) -> bool:
+        try:
+            act()
+        except BadCall:
+            return True
+        return False
+
+    request = RecoverRequest(Path("clip.mp4"), Path("out"), camera_fov=degrees)
+    assert refused(lambda: check(request)) == refused(lambda: camera_intrinsics(INFO, degrees))
 
 
 def test_a_level_camera_looks_along_y() -> None:

@@ -5,7 +5,8 @@ A detector sometimes takes a figure that faces the camera for one that faces awa
 left landmarks jump to the right side and back. Over the frames of a track the cheapest sequence of "as it
 is" and "swapped" is found (Viterbi): jumps cost what the landmarks move, and each swapped second costs a
 little. So only stretches are turned back whose ends show a jump, and no long stretch ever is: a figure
-seen from behind that is labelled wrongly throughout stays as the detector said.
+seen from behind that is labelled wrongly throughout stays as the detector said. Lower legs and lower arms
+that are exchanged by themselves, in the picture only, are found in the same way.
 """
 
 from __future__ import annotations
