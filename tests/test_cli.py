@@ -63,7 +63,17 @@ def fasthmr(
 def test_help_names_every_command_and_only_estimators_that_exist(fasthmr: Callable[..., Ended]) -> None:
     ended = fasthmr("--help")
     assert ended.code == 0
-    for command in ("recover", "people", "doctor", "worker", "preview", "bench", "motion"):
+    for command in (
+        "recover",
+        "people",
+        "doctor",
+        "worker",
+        "preview",
+        "bench",
+        "train",
+        "checkpoint",
+        "motion",
+    ):
         assert f"\n    {command}" in ended.out
     words = fasthmr("recover", "--help").out
     assert "open" in words

@@ -24,7 +24,7 @@ SOURCES = sorted(
         path
         for folder in ("backend", "blender_addon", "cuda_ext", "tests")
         for path in (ROOT / folder).rglob("*")
-        if path.suffix in {".py", ".cpp", ".cu"} and "build" not in path.relative_to(ROOT).parts
+        if path.suffix in {".py", ".cpp", ".cu", ".h", ".cuh"} and "build" not in path.relative_to(ROOT).parts
     ]
 )
 LONGEST = {
@@ -129,7 +129,7 @@ def may_import(part: str) -> set[str]:
     """Return which parts of the backend a part may import."""
     if part in MAY_IMPORT:
         return MAY_IMPORT[part] | FOUNDATIONS
-    return PARTS if part in {"cli", *ON_TOP} else PARTS - ON_TOP
+    return PARTS if part == "cli" or part.startswith("cli_") or part in ON_TOP else PARTS - ON_TOP
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=name_of)

@@ -11,16 +11,15 @@ from __future__ import annotations
 import argparse
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final
 
 import fasthmr
+from fasthmr import cli_bench, cli_checkpoint, cli_train
 from fasthmr.cli_output import put, put_json, report, say
+from fasthmr.cli_parser import CLIP_HELP, add_body, add_span, command_parser
 from fasthmr.errors import BadCall
-
-Command = Callable[[argparse.Namespace, threading.Event], int]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -97,19 +96,6 @@ def _worker(options: argparse.Namespace, cancelled: threading.Event) -> int:
     serve()
 
 
-def _bench_pipeline(options: argparse.Namespace, cancelled: threading.Event) -> int:
-    from fasthmr.cli_progress import CommandProgress
-    from fasthmr.evaluation.bench_pipeline import as_text, bench_pipeline
-
-    with CommandProgress(cancelled) as progress:
-        figures = bench_pipeline(options.clip, loop=options.loop, person=options.person, progress=progress)
-    if options.json:
-        put_json(figures)
-    else:
-        put(as_text(figures))
-    return 0
-
-
 def _evaluate(options: argparse.Namespace, cancelled: threading.Event) -> int:
     from fasthmr.evaluation.evaluate import as_table, evaluate_job
 
@@ -154,13 +140,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"fasthmr {fasthmr.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    recover = _command(commands, "recover", _recover, "recover the motion of the people in clips")
-    recover.add_argument("clips", nargs="+", type=Path, metavar="CLIP", help=_CLIP)
+    recover = command_parser(commands, "recover", _recover, "recover the motion of the people in clips")
+    recover.add_argument("clips", nargs="+", type=Path, metavar="CLIP", help=CLIP_HELP)
     recover.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     recover.add_argument("--person", default="all", metavar="WHO", help="all, largest, or numbers: 1,3 (all)")
-    _add_span(recover)
+    add_span(recover)
     recover.add_argument("--model", default="open", metavar="MODEL", help="estimator: open (open)")
-    _add_body(recover)
+    add_body(recover)
     recover.add_argument("--device", default="auto", help="where networks run: auto, cpu, cuda or mps (auto)")
     recover.add_argument(
         "--camera-fov",
@@ -171,67 +157,48 @@ def _parser() -> argparse.ArgumentParser:
     recover.add_argument("--preview", action="store_true", help="also render the body over the footage")
     recover.add_argument("--json", action="store_true", help="print one JSON object a clip")
 
-    people = _command(commands, "people", _people, "show who is in a clip")
-    people.add_argument("clip", type=Path, metavar="CLIP", help=_CLIP)
+    people = command_parser(commands, "people", _people, "show who is in a clip")
+    people.add_argument("clip", type=Path, metavar="CLIP", help=CLIP_HELP)
     people.add_argument(
         "--out", type=Path, default=Path(), metavar="DIR", help="folder for the job folder (.)"
     )
-    _add_span(people)
+    add_span(people)
     people.add_argument("--json", action="store_true", help="print JSON")
 
-    doctor = _command(commands, "doctor", _doctor, "check that everything needed is there and works")
+    doctor = command_parser(commands, "doctor", _doctor, "check that everything needed is there and works")
     doctor.add_argument("--json", action="store_true", help="print JSON")
 
-    _command(commands, "worker", _worker, "serve Blender: JSON-RPC on standard input and output")
+    command_parser(commands, "worker", _worker, "serve Blender: JSON-RPC on standard input and output")
 
-    preview = _command(commands, "preview", _preview, "render recovered bodies over their footage")
-    preview.add_argument("clip", type=Path, metavar="CLIP", help=_CLIP)
+    preview = command_parser(commands, "preview", _preview, "render recovered bodies over their footage")
+    preview.add_argument("clip", type=Path, metavar="CLIP", help=CLIP_HELP)
     preview.add_argument("motions", nargs="+", type=Path, metavar="MOTION", help="motion files of that clip")
     preview.add_argument(
         "--out", type=Path, required=True, metavar="FILE.mp4", help="the video; a picture goes beside it"
     )
-    _add_body(preview)
+    add_body(preview)
 
-    evaluate = _command(commands, "evaluate", _evaluate, "measure the motions of finished jobs")
+    evaluate = command_parser(commands, "evaluate", _evaluate, "measure the motions of finished jobs")
     evaluate.add_argument("jobs", nargs="+", type=Path, metavar="JOB", help="job folders (<clip>.job)")
     evaluate.add_argument("--json", action="store_true", help="print JSON")
 
     bench = commands.add_parser("bench", help="measure speed and memory on this machine")
     benches = bench.add_subparsers(title="benchmarks", metavar="WHAT", required=True)
-    pipeline = _command(benches, "pipeline", _bench_pipeline, "the whole job on a real clip, stage by stage")
-    pipeline.add_argument("clip", nargs="?", type=Path, metavar="CLIP", help=f"{_CLIP} (the demo's clip)")
-    pipeline.add_argument("--loop", type=int, default=1, metavar="N", help="repeat the clip N times (1)")
-    pipeline.add_argument("--person", default="largest", metavar="WHO", help="whose motion (largest)")
-    pipeline.add_argument("--json", action="store_true", help="print JSON")
+    cli_bench.add_commands(benches)
+
+    train = commands.add_parser("train", help="train networks, or make them smaller")
+    cli_train.add_commands(train.add_subparsers(title="trainings", metavar="WHAT", required=True))
+
+    checkpoint = commands.add_parser("checkpoint", help="look at the weights of an encoder, and convert them")
+    cli_checkpoint.add_commands(checkpoint.add_subparsers(title="actions", metavar="ACTION", required=True))
 
     motion = commands.add_parser("motion", help="work with motion files")
     motions = motion.add_subparsers(title="actions", metavar="ACTION", required=True)
-    export = _command(motions, "export", _export, "write a motion file in another format")
+    export = command_parser(motions, "export", _export, "write a motion file in another format")
     export.add_argument("file", type=Path, metavar="FILE", help="motion file (.npz)")
     export.add_argument("--format", choices=["smpl"], default="smpl", help="the format (smpl)")
     export.add_argument("--out", type=Path, metavar="FILE", help="the file to write (beside the motion file)")
     return parser
-
-
-_CLIP: Final = "video file, folder of images, or pattern such as shot_%%04d.png"
-
-
-def _command(commands: Any, name: str, command: Command, purpose: str) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=purpose, description=purpose[0].upper() + purpose[1:] + ".")
-    parser.set_defaults(command=command)
-    return parser
-
-
-def _add_span(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--start", type=float, metavar="S", help="where to start, seconds (the beginning)")
-    parser.add_argument("--end", type=float, metavar="S", help="where to end, seconds (the end)")
-    parser.add_argument(
-        "--frame-rate", type=float, metavar="FPS", help="frames per second of an image sequence (24)"
-    )
-
-
-def _add_body(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--body", default="open", metavar="BODY", help="open, or a body model file (open)")
 
 
 def _cancel_on_signals() -> threading.Event:
