@@ -1,2 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Encoders: from a crop of a person to a body. This version has none; the landmark fit does without."""
+"""From crops of a person to a body: vision transformer, token merging, layer merging, checkpoints."""
+
+from fasthmr.encoder.config import CAMERAHMR, HMR2, SMALL_OPEN, EncoderConfig
+from fasthmr.encoder.model import HMRModel, HMROutput
+
+__all__ = ["CAMERAHMR", "HMR2", "SMALL_OPEN", "EncoderConfig", "HMRModel", "HMROutput"]

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The vision transformer of HMR2.0 and CameraHMR (a ViT-H as in ViTPose), at any size.
+
+Modules carry the names of the published checkpoints. Tokens may be merged between the attention and the MLP
+of a layer (token merging, ICLR 2023); positions are added once, before the first layer, so that nothing has
+to be indexed again afterwards.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 (torch's own name for it)
+
+from fasthmr.encoder.config import EncoderConfig
+
+if TYPE_CHECKING:
+    from fasthmr.encoder.token_merging import TokenReduction, TokenState
+
+
+class PatchEmbed(nn.Module):
+    """Patches of the image to tokens: a convolution whose stride is its size."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(
+            config.in_channels,
+            config.dim,
+            kernel_size=config.patch,
+            stride=config.patch,
+            padding=config.patch_padding,
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (B,C,H,W) to tokens (B,N,dim), row by row."""
+        return self.proj(images).flatten(2).transpose(1, 2)
+
+
+class Attention(nn.Module):
+    """Self-attention between tokens, each of which may stand for several patches."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor, sizes: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Attend.
+
+        Args:
+            x: tokens (B,N,dim).
+            sizes: how many patches each token stands for, (B,N) float32; then the logarithm of the size is
+                added to the score of each key ("proportional attention" of token merging). None: not.
+
+        Returns:
+            The result (B,N,dim) and the keys (B,heads,N,dim/heads).
+        """
+        batch, count, dim = x.shape
+        qkv = self.qkv(x).view(batch, count, 3, self.heads, dim // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        attended = sized_attention(q, k, v, sizes)
+        return self.proj(attended.transpose(1, 2).reshape(batch, count, dim)), k
+
+
+def sized_attention(q: Tensor, k: Tensor, v: Tensor, sizes: Tensor | None) -> Tensor:
+    """Attention with the logarithm of the keys' sizes added to their scores, without a mask.
+
+    A mask would take PyTorch off its fastest kernels on a GPU. So the queries get channels that hold one and
+    the keys get channels that hold the logarithm, and their product is the bias. Two channels hold it, the
+    second what rounding takes from the first, so that half precision loses nothing that matters.
+
+    Args:
+        q: queries (B,heads,N,d).
+        k: keys, the same shape.
+        v: values, the same shape.
+        sizes: (B,N), positive; None: no bias.
+
+    Returns:
+        (B,heads,N,d).
+    """
+    width = q.shape[-1]
+    scale = 1 / math.sqrt(width)
+    if sizes is None:
+        return F.scaled_dot_product_attention(q, k, v, scale=scale)
+    extra = -(width + 2) % 8 + 2  # fast kernels want a multiple of eight
+    exact = sizes.to(torch.promote_types(q.dtype, torch.float32)).log() / scale
+    high = exact.to(q.dtype)
+    low = (exact - high).to(q.dtype)
+    bias = F.pad(torch.stack((high, low), dim=-1), (0, extra - 2))
+    q = torch.cat((q, q.new_ones(()).expand(*q.shape[:-1], extra)), dim=-1)
+    k = torch.cat((k, bias[:, None].expand(*k.shape[:-1], extra)), dim=-1)
+    v = F.pad(v, (0, extra))
+    return F.scaled_dot_product_attention(q, k, v, scale=scale)[..., :width]
+
+
+class Mlp(nn.Module):
+    """Two layers with a GELU (the exact one, of the error function) between them."""
+
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(dim, hidden)
+        self.fc2 = nn.Linear(hidden, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Tokens (B,N,dim) to the same."""
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+class Block(nn.Module):
+    """One layer: attention and MLP, each after a norm and added to its input."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(config.dim, eps=1e-6)
+        self.attn = Attention(config.dim, config.heads)
+        self.norm2 = nn.LayerNorm(config.dim, eps=1e-6)
+        self.mlp = Mlp(config.dim, config.mlp_ratio * config.dim)
+
+    def attend(self, x: Tensor, sizes: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The first half: tokens (B,N,dim) to the same, and the keys (B,heads,N,dim/heads)."""
+        attended, keys = self.attn(self.norm1(x), sizes)
+        return x + attended, keys
+
+    def feed(self, x: Tensor) -> Tensor:
+        """The second half: tokens (B,N,dim) to the same."""
+        return x + self.mlp(self.norm2(x))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Tokens (B,N,dim) to the same."""
+        return self.feed(self.attend(x)[0])
+
+
+class VisionTransformer(nn.Module):
+    """From a crop to tokens that describe it.
+
+    Args:
+        config: the sizes.
+    """
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.patch_embed = PatchEmbed(config)
+        self.pos_embed = nn.Parameter(torch.zeros(1, config.tokens + 1, config.dim))
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
+        self.last_norm = nn.LayerNorm(config.dim, eps=1e-6)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Images (B,C,H,W) to tokens with their positions (B,N,dim), before the first layer.
+
+        The first entry of ``pos_embed`` belonged to a class token that the network no longer has; it is added
+        to every token (as in ViTPose).
+        """
+        return self.patch_embed(images) + (self.pos_embed[:, 1:] + self.pos_embed[:, :1])
+
+    def forward(
+        self, images: Tensor, reduction: TokenReduction | None = None, protection: Tensor | None = None
+    ) -> tuple[Tensor, TokenState | None]:
+        """Encode crops.
+
+        Args:
+            images: (B,C,H,W), normalised, in the precision of the weights.
+            reduction: how tokens are merged; None: not at all.
+            protection: level of every patch, (B,N) uint8, for ``reduction``; None: whatever it does without.
+
+        Returns:
+            Tokens (B,M,dim), and what became of the patches (None without ``reduction``).
+        """
+        x = self.embed(images)
+        state: TokenState | None = None
+        if reduction is not None:
+            state = reduction.start(protection, x.shape[0], x.shape[1], x.device)
+        sizes: Tensor | None = None  # they are all one before the first merge, and the bias is nothing
+        for layer, block in enumerate(self.blocks):
+            assert isinstance(block, Block)  # noqa: S101 (for the type checker)
+            x, keys = block.attend(x, sizes)
+            if reduction is not None and state is not None and reduction.count(layer):
+                x, state = reduction.reduce(x, keys.float().mean(dim=1), state, layer)
+                sizes = state.sizes if reduction.log_size_bias else None
+            x = block.feed(x)
+        return self.last_norm(x), state
