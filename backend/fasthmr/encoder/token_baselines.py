@@ -6,7 +6,7 @@ the same schedule, the same static shapes and the same account of what was force
 :class:`~fasthmr.encoder.token_merging.TokenMerging` anywhere:
 
 * drop: the background patches farthest from the person go;
-* pool: background patches become means of squares of 2 x 2 patches (4 x 4 and more where these are not enough).
+* pool: background patches become means of 2 x 2 patches (4 x 4 and more where these are not enough).
 
 Both are plain PyTorch: they need no similarity, and no operator of their own.
 """
