@@ -23,6 +23,11 @@ def tensor_shapes(config: EncoderConfig) -> dict[str, Shape]:
     return dict([*_backbone(config), *_head(config)])
 
 
+def is_read_out(name: str) -> bool:
+    """Whether a tensor belongs to the last layers or the mean body: small, and kept in float32."""
+    return name.startswith(("smpl_head.dec", "smpl_head.init_"))
+
+
 def parameter_count(config: EncoderConfig) -> int:
     """How many numbers the parameters hold; the mean body (:data:`BUFFERS`) does not count."""
     return sum(math.prod(shape) for name, shape in tensor_shapes(config).items() if name not in BUFFERS)

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from fasthmr.encoder.config import EncoderConfig
+from fasthmr.encoder.layout import is_read_out
+from fasthmr.encoder.simplified_head import KeysValues, SimplifiedHead
 from fasthmr.encoder.smpl_head import SMPLHead
 from fasthmr.encoder.vit import VisionTransformer
 
@@ -53,17 +55,15 @@ class HMRModel(nn.Module):
         config: the sizes.
         reduction: how tokens are merged; None (at first): not at all.
         plan: how layers were merged, as its JSON table; None: none were.
-        simplified: whether :meth:`simplify_` was called.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
         self.backbone = VisionTransformer(config)
-        self.smpl_head: nn.Module = SMPLHead(config)
+        self.smpl_head: SMPLHead | SimplifiedHead = SMPLHead(config)
         self.reduction: TokenReduction | None = None
         self.plan: dict[str, Any] | None = None
-        self.simplified = False
 
     @classmethod
     def from_state(
@@ -111,6 +111,42 @@ class HMRModel(nn.Module):
         tokens, state = self.backbone(crops.to(self.dtype), self.reduction, protection)
         rotmat, betas, camera, token = self.smpl_head(tokens, box_info)
         return HMROutput(rotmat, betas, camera, token, state)
+
+    def simplify_(self, keys_values: KeysValues = "absorbed") -> HMRModel:
+        """Replace the head by one that computes the same with less (:mod:`fasthmr.encoder.simplified_head`).
+
+        Exact but for rounding. A simplified network runs; it is no longer trained or saved. Calling this
+        again changes nothing.
+
+        Args:
+            keys_values: how the query reads the image's tokens: "absorbed" (no keys and values are made), or
+                "product" (those of all layers as one matrix product).
+
+        Returns:
+            The network itself.
+        """
+        if isinstance(self.smpl_head, SMPLHead):
+            self.smpl_head = SimplifiedHead(self.smpl_head, keys_values)
+        return self
+
+    def cast_(self, dtype: torch.dtype) -> HMRModel:
+        """Change the precision of the weights, all but the last layers and the mean body.
+
+        Those stay in float32 at least: they cost nothing, and a pose would lose by it. (``model.to(dtype)``
+        works as well, and rounds them too.)
+
+        Returns:
+            The network itself.
+        """
+        wide = torch.promote_types(dtype, torch.float32)
+        for name, tensor in [*self.named_parameters(), *self.named_buffers()]:
+            tensor.data = tensor.data.to(wide if is_read_out(name) else dtype)
+        return self
+
+    @property
+    def simplified(self) -> bool:
+        """Whether :meth:`simplify_` was called."""
+        return isinstance(self.smpl_head, SimplifiedHead)
 
     @property
     def dtype(self) -> torch.dtype:

@@ -8,6 +8,8 @@ Modules carry the names of the published checkpoints, which have odd turns (``tr
 
 from __future__ import annotations
 
+from typing import Final
+
 import roma
 import torch
 from torch import Tensor, nn
@@ -16,6 +18,7 @@ from torch.nn import functional as F  # noqa: N812 (torch's own name for it)
 from fasthmr.encoder.config import CAMERA_SIZE, POSE_SIZE, SHAPE_SIZE, EncoderConfig
 
 Readings = tuple[Tensor, Tensor, Tensor, Tensor]
+NEEDS_BOX: Final = "this network reads box_info (B,3): where the box lies, over the focal length"
 
 
 class SelfAttention(nn.Module):
@@ -119,16 +122,40 @@ class QueryDecoder(nn.Module):
         return self.transformer(self.to_token_embedding(read) + self.pos_embedding, context)
 
 
-class SMPLHead(nn.Module):
-    """From the tokens of a crop to SMPL's parameters, which are read as differences from a mean body.
-
-    Args:
-        config: the sizes.
-    """
+class BodyReadOut(nn.Module):
+    """The last layers, which read the body from the query's token as differences from a mean body."""
 
     init_body_pose: Tensor
     init_betas: Tensor
     init_cam: Tensor
+    decpose: nn.Linear
+    decshape: nn.Linear
+    deccam: nn.Linear
+
+    def read_out(self, token: Tensor) -> Readings:
+        """From the query's final token (B,head_dim) to what :meth:`forward` returns.
+
+        These few products are always made in float32 at least: a rotation in bfloat16 is off by a fifth of a
+        degree, and it would cost nothing to have it right.
+        """
+        token = token.to(torch.promote_types(token.dtype, torch.float32))
+
+        def read(layer: nn.Linear, mean: Tensor) -> Tensor:
+            kind = token.dtype
+            return F.linear(token, layer.weight.to(kind), layer.bias.to(kind)) + mean.to(kind)
+
+        pose = read(self.decpose, self.init_body_pose)
+        shape = read(self.decshape, self.init_betas)
+        camera = read(self.deccam, self.init_cam)
+        return rotations(pose), shape, camera, token
+
+
+class SMPLHead(BodyReadOut):
+    """From the tokens of a crop to SMPL's parameters: the plain form.
+
+    Args:
+        config: the sizes.
+    """
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -137,9 +164,7 @@ class SMPLHead(nn.Module):
         self.decpose = nn.Linear(config.head_dim, POSE_SIZE)
         self.decshape = nn.Linear(config.head_dim, SHAPE_SIZE)
         self.deccam = nn.Linear(config.head_dim, CAMERA_SIZE)
-        if (
-            config.keypoint_output
-        ):  # CameraHMR's landmarks, used in its training only; kept for the strict load
+        if config.keypoint_output:  # CameraHMR's landmarks in the picture: used in its training only
             self.deckp = nn.Linear(config.head_dim, config.keypoint_output)
         self.register_buffer("init_body_pose", torch.tensor([[1.0, 0, 0, 0, 1, 0]]).repeat(1, POSE_SIZE // 6))
         self.register_buffer("init_betas", torch.zeros(1, SHAPE_SIZE))
@@ -159,7 +184,7 @@ class SMPLHead(nn.Module):
         if not self.config.reads_box:
             return self.init_cam.new_zeros(batch, 1)
         if box_info is None:
-            raise ValueError("this network reads box_info (B,3): where the box lies, over the focal length")
+            raise ValueError(NEEDS_BOX)
         means = torch.cat((self.init_body_pose, self.init_betas, self.init_cam), dim=1)
         return torch.cat((box_info.to(means.dtype), means.expand(batch, -1)), dim=1)
 
@@ -176,23 +201,6 @@ class SMPLHead(nn.Module):
         """
         read = self.query_input(tokens.shape[0], box_info).to(tokens.dtype)
         return self.read_out(self.transformer(read[:, None], tokens)[:, 0])
-
-    def read_out(self, token: Tensor) -> Readings:
-        """From the query's final token (B,head_dim) to what :meth:`forward` returns.
-
-        These few products are always made in float32 at least: a rotation in bfloat16 is off by a fifth of a
-        degree, and it would cost nothing to have it right.
-        """
-        token = token.to(torch.promote_types(token.dtype, torch.float32))
-
-        def read(layer: nn.Linear, mean: Tensor) -> Tensor:
-            kind = token.dtype
-            return F.linear(token, layer.weight.to(kind), layer.bias.to(kind)) + mean.to(kind)
-
-        pose = read(self.decpose, self.init_body_pose)
-        shape = read(self.decshape, self.init_betas)
-        camera = read(self.deccam, self.init_cam)
-        return rotations(pose), shape, camera, token
 
 
 def rotations(pose: Tensor) -> Tensor:
