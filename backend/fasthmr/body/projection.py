@@ -6,6 +6,7 @@ Camera frame: OpenCV (x right, y down, z forward), metres; images in pixels.
 
 from __future__ import annotations
 
+import roma
 import torch
 from torch import Tensor
 
@@ -31,6 +32,25 @@ def rays(pixels: Tensor, intrinsics: Tensor) -> Tensor:
     """Directions through pixels, scaled to depth 1: (..., 2) pixels to (..., 2) x/z and y/z."""
     focal = torch.stack([intrinsics[0, 0], intrinsics[1, 1]])
     return (pixels - intrinsics[:2, 2]) / focal
+
+
+def turn_from_forward(toward: Tensor) -> Tensor:
+    """The least rotations (T, 3, 3) that turn the optical axis into unit directions (T, 3).
+
+    What sees a crop sees it as if the camera looked straight at it; this turns what it says of
+    directions into the camera's own axes.
+    """
+    forward = torch.tensor([0.0, 0.0, 1.0]).expand_as(toward)
+    axis = torch.linalg.cross(forward, toward)
+    sine = axis.norm(dim=-1, keepdim=True)
+    angle = torch.atan2(sine, toward[:, 2:])
+    return roma.rotvec_to_rotmat(axis / sine.clamp_min(1e-9) * angle)
+
+
+def directions(pixels: Tensor, intrinsics: Tensor) -> Tensor:
+    """Unit vectors (T, 3) from the camera through pixels (T, 2)."""
+    toward = torch.cat([rays(pixels, intrinsics), torch.ones(len(pixels), 1)], dim=-1)
+    return torch.nn.functional.normalize(toward, dim=-1)
 
 
 def translation_from_rays(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import roma
@@ -14,6 +15,7 @@ from fasthmr.body.projection import project
 from fasthmr.body.skeleton import INDEX
 from fasthmr.decoder.landmark_fit.correspondence import landmark_model
 from fasthmr.evidence import Evidence
+from fasthmr.people.landmarks import LANDMARK_INDEX
 
 BODY = load_body("open")
 MARKS = landmark_model(BODY)
@@ -125,3 +127,40 @@ def walk(frames: int, frame_rate: float = 30.0) -> tuple[torch.Tensor, torch.Ten
         [-1.2 + 1.1 * times, 0.02 * torch.cos(2 * phase), torch.full_like(times, 4.5)], dim=1
     )
     return rotations, pelvis
+
+
+def acting(frames: int, frame_rate: float = 30.0) -> tuple[torch.Tensor, torch.Tensor]:
+    """The walk, with turns that landmarks hardly show: head, forearms, hands, thighs."""
+    rotations, pelvis = walk(frames, frame_rate)
+    turns = roma.rotmat_to_rotvec(rotations)
+    look = torch.sin(math.pi * torch.arange(frames) / frame_rate)
+    turns[:, INDEX["neck"], 1], turns[:, INDEX["head"], 1] = 0.3 * look, 0.5 * look
+    turns[:, INDEX["spine2"], 1] = 0.2 * look
+    for side, sign in (("left", 1.0), ("right", -1.0)):
+        turns[:, INDEX[f"{side}_hip"], 1] = 0.25 * sign
+        turns[:, INDEX[f"{side}_elbow"], 0] = 0.5 * sign
+        turns[:, INDEX[f"{side}_wrist"], 2] = 0.4 * sign
+    return roma.rotvec_to_rotmat(turns), pelvis
+
+
+def turned_by_chance(rotations: torch.Tensor, degrees: float, seed: int) -> torch.Tensor:
+    """Rotations as an encoder errs: by so many degrees on average, much the same from frame to frame."""
+    generator = torch.Generator().manual_seed(seed)
+    error = torch.randn(*rotations.shape[:2], 3, generator=generator)
+    for frame in range(1, len(error)):
+        error[frame] = 0.9 * error[frame - 1] + math.sqrt(1 - 0.9**2) * error[frame]
+    return rotations @ roma.rotvec_to_rotmat(math.radians(degrees) * error / 1.6)
+
+
+def hide(evidence: Evidence, landmarks: tuple[str, ...], seed: int = 3) -> Evidence:
+    """Hide landmarks: they are hardly believed, and lie a hand's breadth away from where they are."""
+    rng = np.random.default_rng(seed)
+    visibility, image, world = (
+        array.copy() for array in (evidence.visibility, evidence.landmarks_image, evidence.landmarks_world)
+    )
+    for name in landmarks:
+        index = LANDMARK_INDEX[name]
+        visibility[:, index] = 0.1
+        image[:, index, :2] += rng.normal(0, 30, 2)
+        world[:, index] += rng.normal(0, 0.15, 3)
+    return replace(evidence, visibility=visibility, landmarks_image=image, landmarks_world=world)

@@ -4,7 +4,8 @@
 In three steps: a first pose in closed form (:mod:`.initial_pose`); the shape of the person from a few
 hundred frames spread over the track; then the motion, all frames of a window at once, so that time
 smooths what single frames leave open. The idea is SMPLify's (Bogo et al., ECCV 2016) with world
-landmarks beside those of the image, which take away most of its ambiguity.
+landmarks beside those of the image, which take away most of its ambiguity. Where an encoder has seen the
+person too, its rotations start the fit and pull on it (:mod:`.encoder_pose`).
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ import torch
 from torch import Tensor
 
 from fasthmr.body import BodyModel
-from fasthmr.body.projection import rays, translation_from_rays
+from fasthmr.body.projection import directions, rays, translation_from_rays, turn_from_forward
 from fasthmr.decoder.landmark_fit.confidence import joint_confidence
 from fasthmr.decoder.landmark_fit.correspondence import LandmarkModel, landmark_model
+from fasthmr.decoder.landmark_fit.encoder_pose import encoder_rotations, encoder_shape, start_from_encoder
 from fasthmr.decoder.landmark_fit.initial_pose import initial_pose
 from fasthmr.decoder.landmark_fit.limits import joint_limits
 from fasthmr.decoder.landmark_fit.objective import Deviations, Objective, Targets, Variables
@@ -77,7 +79,7 @@ def fit_landmarks(
     progress: Progress | None = None,
     settings: FitSettings | None = None,
 ) -> BodyEstimate:
-    """Fit the body to one person's landmarks.
+    """Fit the body to one person's landmarks, and to an encoder's rotations where the evidence has them.
 
     Args:
         evidence: T frames; gaps have visibility 0 and are bridged by the smoothness in time.
@@ -143,9 +145,9 @@ def _targets(evidence: Evidence, marks: LandmarkModel) -> Targets:
     world = torch.from_numpy(evidence.landmarks_world)
     visibility = torch.from_numpy(evidence.visibility)
     centres = torch.from_numpy(evidence.boxes).reshape(-1, 2, 2).mean(1)
-    toward = torch.cat([rays(centres, intrinsics), torch.ones(len(centres), 1)], dim=-1)
-    toward = torch.nn.functional.normalize(toward, dim=-1)
-    turn = _turn_from_forward(toward)
+    toward = directions(centres, intrinsics)
+    turn = turn_from_forward(toward)
+    rotations, belief = encoder_rotations(evidence) or (None, None)
     return Targets(
         pixels=image[:, marks.indices, :2],
         world=(turn[:, None] @ world[:, marks.indices, :, None])[..., 0],
@@ -154,16 +156,10 @@ def _targets(evidence: Evidence, marks: LandmarkModel) -> Targets:
         timestamps=torch.from_numpy(evidence.timestamps),
         intrinsics=intrinsics,
         still=torch.zeros(evidence.frame_count, len(marks.indices)),
+        rotations=rotations,
+        belief=belief,
+        betas=encoder_shape(evidence),
     )
-
-
-def _turn_from_forward(toward: Tensor) -> Tensor:
-    """The least rotations (T, 3, 3) that turn the optical axis into directions (T, 3)."""
-    forward = torch.tensor([0.0, 0.0, 1.0]).expand_as(toward)
-    axis = torch.linalg.cross(forward, toward)
-    sine = axis.norm(dim=-1, keepdim=True)
-    angle = torch.atan2(sine, toward[:, 2:])
-    return roma.rotvec_to_rotmat(axis / sine.clamp_min(1e-9) * angle)
 
 
 def _first_guess(evidence: Evidence, targets: Targets, body: BodyModel, marks: LandmarkModel) -> Variables:
@@ -172,12 +168,13 @@ def _first_guess(evidence: Evidence, targets: Targets, body: BodyModel, marks: L
     Both come from smoothed evidence: the optimiser is quick to follow the landmarks and slow to calm
     a start that jumps from frame to frame.
     """
-    turn = _turn_from_forward(targets.toward)
+    turn = turn_from_forward(targets.toward)
     world = _calm_landmarks(evidence)
     rotations = initial_pose((turn[:, None] @ world[..., None])[..., 0], body)
+    rotations = start_from_encoder(rotations, evidence)
     limits = joint_limits()
     turns = roma.rotmat_to_rotvec(rotations[:, 1:])
-    betas = torch.zeros(10)
+    betas = torch.zeros(10) if targets.betas is None else targets.betas
     start = Variables(
         root_start=rotations[:, 0],
         root_turn=torch.zeros(len(rotations), 3),
@@ -214,8 +211,8 @@ def _first_places(points: Tensor, targets: Targets, seen: Tensor) -> Tensor:
         targets: the evidence.
         seen: (T,) bool.
     """
-    directions = rays(targets.pixels, targets.intrinsics)
-    depth = translation_from_rays(points, directions, targets.weights)[:, 2]
+    through = rays(targets.pixels, targets.intrinsics)
+    depth = translation_from_rays(points, through, targets.weights)[:, 2]
     belief = targets.weights.sum(1)
     good = seen & (belief > 1) & (depth > _NEAREST) & (depth < _FARTHEST)
     if not good.any():
@@ -229,7 +226,7 @@ def _first_places(points: Tensor, targets: Targets, seen: Tensor) -> Tensor:
         _START_DEPTH_ACCELERATION / middle,
     )
     depth = torch.from_numpy(smooth[:, 0]).float().clamp(0.2, 5.0) * middle
-    return translation_from_rays(points, directions, targets.weights.clamp_min(1e-3), depth)
+    return translation_from_rays(points, through, targets.weights.clamp_min(1e-3), depth)
 
 
 def _fit_shape(

@@ -39,6 +39,8 @@ class Deviations:
         offset: metres, correction of a limb landmark's offset.
         independent_frames: how many frames' worth of evidence a clip holds about shape and offsets.
             What the detector gets wrong about a person it gets wrong in every frame.
+        rotation: radians, an encoder's rotation of a joint that is fully believed.
+        shape: an encoder's betas, in their own unit.
     """
 
     image: float = 0.015
@@ -52,6 +54,8 @@ class Deviations:
     standing_speed: float = 0.05
     offset: float = 0.03
     independent_frames: float = 8.0
+    rotation: float = 0.2
+    shape: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,10 @@ class Targets:
         intrinsics: (3, 3) pixels.
         still: (T, K) how far a landmark of the feet stands still in the image; 0 for all others. While
             the camera stands still, what does not move in the image does not move.
+        rotations: (T, 24, 3, 3) an encoder's, the root's in the camera frame, the others' in their
+            parent's; None without an encoder.
+        belief: (T, 24) in each of them, 0..1.
+        betas: (10,) the shape that the encoder sees, where it is this body's.
     """
 
     pixels: Tensor
@@ -76,6 +84,9 @@ class Targets:
     timestamps: Tensor
     intrinsics: Tensor
     still: Tensor
+    rotations: Tensor | None = None
+    belief: Tensor | None = None
+    betas: Tensor | None = None
 
     def select(self, rows: Tensor | slice) -> Targets:
         """The evidence of some of the frames."""
@@ -87,6 +98,9 @@ class Targets:
             self.timestamps[rows],
             self.intrinsics,
             self.still[rows],
+            None if self.rotations is None else self.rotations[rows],
+            None if self.belief is None else self.belief[rows],
+            self.betas,
         )
 
 
@@ -178,11 +192,14 @@ class Objective:
             "image": (targets.weights * _robust(self.image_error(posed, targets) / deviations.image)).sum(),
             "world": (targets.weights * _robust(self._world_error(posed, targets))).sum(),
             "limits": (self.limits.excess(variables.turns) / deviations.limit).square().sum(),
-            "spread": (variables.turns / self.limits.deviation).square().sum(),
-            "shape": repeats * variables.betas.square().sum(),
+            "spread": self._spread(variables, targets),
+            "shape": repeats * self._shape(variables.betas, targets.betas),
             "offsets": repeats
             * (self.landmarks.symmetric(variables.correction) / deviations.offset).square().sum(),
         }
+        if targets.rotations is not None and targets.belief is not None:
+            error = self._rotation_error(variables, targets.rotations)
+            terms["rotations"] = (targets.belief * _robust(error)).sum()
         if in_time and len(targets.timestamps) > 2:
             terms |= self._accelerations(posed, variables, targets)
         return terms
@@ -204,6 +221,26 @@ class Objective:
         return _length(
             torch.cat([across / self.deviations.world, depth / self.deviations.world_depth], dim=-1)
         )
+
+    def _rotation_error(self, variables: Variables, rotations: Tensor) -> Tensor:
+        """How far (T, 24) each joint is turned from an encoder's rotation, in standard deviations.
+
+        The chord 2 sin(angle/2) stands for the angle: it has a gradient everywhere but at a half turn.
+        """
+        chord = (variables.rotations() - rotations).square().sum((-1, -2))
+        return (0.5 * chord + 1e-12).sqrt() / self.deviations.rotation
+
+    def _spread(self, variables: Variables, targets: Targets) -> Tensor:
+        """What poses are usual: it speaks where nothing else does, so less where an encoder is believed."""
+        error = (variables.turns / self.limits.deviation).square()
+        if targets.belief is not None:
+            error = (1 - targets.belief[:, 1:, None]) * error
+        return error.sum()
+
+    def _shape(self, betas: Tensor, seen: Tensor | None) -> Tensor:
+        if seen is None:
+            return betas.square().sum()
+        return ((betas - seen) / self.deviations.shape).square().sum()
 
     def _accelerations(self, posed: Posed, variables: Variables, targets: Targets) -> dict[str, Tensor]:
         deviations = self.deviations
