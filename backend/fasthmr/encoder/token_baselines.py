@@ -197,19 +197,16 @@ class PoolBackground:
         """The groups' means, as one product with a matrix of weights; a weight of 1 copies bit for bit."""
         batch, tokens = assignment.shape
         left = tokens - count
-        weights = state.sizes if self.weighted else torch.ones_like(state.sizes)
-        empty = torch.zeros((batch, left), dtype=torch.float32, device=x.device)
-        total = empty.scatter_add(1, assignment, weights)
-        matrix = torch.zeros((batch, left, tokens), dtype=torch.promote_types(x.dtype, torch.float32)).to(
-            x.device
-        )
-        matrix = matrix.scatter(
-            1, assignment[:, None], (weights / total.gather(1, assignment))[:, None].to(matrix.dtype)
-        )
+        kind = torch.promote_types(x.dtype, torch.float32)
+        weights = (state.sizes if self.weighted else torch.ones_like(state.sizes)).to(kind)
+        matrix = torch.zeros((batch, left, tokens), dtype=kind, device=x.device)
+        matrix = matrix.scatter(1, assignment[:, None], weights[:, None])
+        matrix = matrix / matrix.sum(2, keepdim=True)
+        sizes = torch.zeros_like(state.sizes[:, :left]).scatter_add(1, assignment, state.sizes)
         levels = torch.zeros_like(state.levels[:, :left], dtype=torch.int64)
         levels = levels.scatter_reduce(1, assignment, state.levels.long(), "amax")
-        return (matrix @ x.to(matrix.dtype)).to(x.dtype), TokenState(
-            sizes=empty.scatter_add(1, assignment, state.sizes),
+        return (matrix @ x.to(kind)).to(x.dtype), TokenState(
+            sizes=sizes,
             levels=levels.to(torch.uint8),
             origin=moved(state.origin, assignment),
             forced=state.forced + forced,
