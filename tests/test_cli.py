@@ -23,6 +23,7 @@ from fasthmr import cli
 from fasthmr.cli_output import report, worst
 from fasthmr.errors import BadCall, BadInput, Cancelled, MissingModel, NobodyFound
 from fasthmr.motion import Motion
+from fasthmr.request import MODELS
 
 from .conftest import write_clip
 
@@ -60,7 +61,7 @@ def fasthmr(
     return run
 
 
-def test_help_names_every_command_and_only_estimators_that_exist(fasthmr: Callable[..., Ended]) -> None:
+def test_help_names_every_command_and_every_estimator(fasthmr: Callable[..., Ended]) -> None:
     ended = fasthmr("--help")
     assert ended.code == 0
     for command in (
@@ -76,8 +77,8 @@ def test_help_names_every_command_and_only_estimators_that_exist(fasthmr: Callab
     ):
         assert f"\n    {command}" in ended.out
     words = fasthmr("recover", "--help").out
-    assert "open" in words
-    assert "hmr2" not in words
+    for model in MODELS:
+        assert model in words
 
 
 def test_help_is_quick() -> None:
@@ -241,6 +242,9 @@ BAD_CALLS: dict[str, list[object]] = {
     "a person that is none": ["recover", "CLIP", "--out", "OUT", "--person", "me"],
     "a field of view behind one's back": ["recover", "CLIP", "--out", "OUT", "--camera-fov", "270"],
     "an unknown model": ["recover", "CLIP", "--out", "OUT", "--model", "magic"],
+    "tokens that fill no tile": ["recover", "CLIP", "--out", "OUT", "--model", "hmr2", "--tokens", "100"],
+    "tokens of no encoder": ["recover", "CLIP", "--out", "OUT", "--tokens", "96"],
+    "an unknown precision": ["recover", "CLIP", "--out", "OUT", "--model", "hmr2", "--precision", "int4"],
     "an unknown format": ["motion", "export", "CLIP", "--format", "gif"],
     "a loop of nothing": ["bench", "pipeline", "CLIP", "--loop", "0"],
 }
@@ -259,12 +263,17 @@ def test_bad_calls_end_with_2(
     assert not list(out.glob("*.npz"))
 
 
-def test_an_estimator_that_does_not_exist_yet_is_said_so_plainly(
+def test_an_encoder_without_its_checkpoint_is_said_so_plainly(
     clip: Path, tmp_path: Path, fasthmr: Callable[..., Ended]
 ) -> None:
     ended = fasthmr("recover", clip, "--out", tmp_path / "out", "--model", "hmr2")
     assert ended.code == 5
-    assert "no encoder for 'hmr2' yet" in ended.err
+    assert "'hmr2' needs its checkpoint" in ended.err
+    nowhere = tmp_path / "epoch=35-step=1000000.ckpt"
+    ended = fasthmr("recover", clip, "--out", tmp_path / "out", "--model", "hmr2", "--checkpoint", nowhere)
+    assert ended.code == 5
+    assert str(nowhere) in ended.err
+    assert not (tmp_path / "out").exists()
 
 
 def write_sound(path: Path) -> None:

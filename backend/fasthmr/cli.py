@@ -145,7 +145,22 @@ def _parser() -> argparse.ArgumentParser:
     recover.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     recover.add_argument("--person", default="all", metavar="WHO", help="all, largest, or numbers: 1,3 (all)")
     add_span(recover)
-    recover.add_argument("--model", default="open", metavar="MODEL", help="estimator: open (open)")
+    recover.add_argument(
+        "--model",
+        default="open",
+        metavar="MODEL",
+        help="estimator: open; hmr2 or camerahmr with a checkpoint (open)",
+    )
+    recover.add_argument("--checkpoint", type=Path, metavar="FILE", help="weights of the model's encoder")
+    recover.add_argument(
+        "--tokens",
+        type=int,
+        metavar="N",
+        help="how many of its 192 tokens the encoder keeps; fewer are faster (192: nothing merges)",
+    )
+    recover.add_argument(
+        "--precision", default="auto", help="numbers of the encoder: auto, fp32, bf16 or fp16 (auto)"
+    )
     add_body(recover)
     recover.add_argument("--device", default="auto", help="where networks run: auto, cpu, cuda or mps (auto)")
     recover.add_argument(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 TITLES: Final = {
     "probe": "Looking at the footage",
     "people": "Finding people",
+    "encode": "Reading the bodies",
     "fit": "Fitting the body",
     "place": "Placing in the world",
     "write": "Writing",

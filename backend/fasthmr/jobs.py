@@ -190,6 +190,13 @@ class Job:
         self._write_record()
         return values
 
+    def finished(self, name: str, paths: Sequence[Path], load: Callable[[Path], Any], **inputs: Any) -> bool:
+        """Whether :meth:`stage` with the same arguments would take its values from their files."""
+        record = self._record.stages.get(name)
+        if record is None or record.fingerprint != fingerprint_of(name, inputs):
+            return False  # :meth:`stage` says why
+        return self._finished(name, paths, load, record.fingerprint) is not None
+
     def fingerprint(self, name: str) -> str:
         """Fingerprint of a stage that is finished: an input of the stages after it."""
         return self._record.stages[name].fingerprint

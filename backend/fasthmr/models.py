@@ -4,13 +4,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from fasthmr.errors import MissingModel
 from fasthmr.jobs import sha256_of_file
 
 if TYPE_CHECKING:
     from fasthmr.body import BodyModel
+    from fasthmr.encoder.runner import EncoderRunner
     from fasthmr.people import PersonDetector
+    from fasthmr.request import EncoderChoice
+
+
+_FileState = tuple[str, int, int]  # path, time of the last change, size: a file that changed is read again
 
 
 class Models:
@@ -19,6 +25,8 @@ class Models:
     def __init__(self) -> None:
         self._detector: PersonDetector | None = None
         self._bodies: dict[tuple[str, float], BodyModel] = {}
+        self._encoder: tuple[Any, EncoderRunner] | None = None  # what it was made from, and the encoder
+        self._digests: dict[_FileState, str] = {}
 
     def detector(self) -> PersonDetector:
         """The person detector out of the box.
@@ -57,9 +65,53 @@ class Models:
             self._bodies[name, changed] = load_body(name)
         return self._bodies[name, changed]
 
+    def encoder(self, choice: EncoderChoice) -> EncoderRunner:
+        """An encoder on its device; the last one stays loaded, an earlier one is freed first.
+
+        Raises:
+            MissingModel: there is no such checkpoint.
+            BadInput: it is damaged, or of another network.
+            BadCall: the device or the precision is not possible here.
+        """
+        from fasthmr.device import choose_device
+        from fasthmr.encoder.checkpoint import load_checkpoint
+        from fasthmr.encoder.runner import EncoderRunner
+        from fasthmr.encoder.token_merging import TokenMerging, schedule_to
+
+        wanted = (choice, _state(choice.checkpoint))
+        if self._encoder is None or self._encoder[0] != wanted:
+            self._encoder = None  # two of them may not fit into memory
+            device = choose_device(choice.device)
+            model = load_checkpoint(choice.checkpoint, choice.kind)
+            if choice.tokens < model.config.tokens:
+                model.reduction = TokenMerging(schedule_to(model.config.tokens, choice.tokens))
+            runner = EncoderRunner(model, device, precision=choice.precision)
+            self._encoder = (wanted, runner)
+        return self._encoder[1]
+
+    def checkpoint_digest(self, choice: EncoderChoice) -> str:
+        """Digest of an encoder's checkpoint, without loading it; gigabytes are read once.
+
+        Raises:
+            MissingModel: there is no such file.
+        """
+        state = _state(choice.checkpoint)
+        if state not in self._digests:
+            self._digests[state] = sha256_of_file(choice.checkpoint)
+        return self._digests[state]
+
     def close(self) -> None:
         """Free what was loaded; it is loaded again when asked for."""
+        self._encoder = None
         if self._detector is not None:
             self._detector.close()
         self._detector = None
         self._bodies.clear()
+
+
+def _state(path: Path) -> _FileState:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise MissingModel(f"The checkpoint {path} cannot be read: {error.strerror or error}.") from error
+    return str(path.absolute()), status.st_mtime_ns, status.st_size

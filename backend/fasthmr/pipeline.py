@@ -20,8 +20,15 @@ from fasthmr.device import choose_device
 from fasthmr.jobs import Job, storing
 from fasthmr.models import Models
 from fasthmr.progress import Progress
-from fasthmr.request import Clip, RecoverRequest, check, identify
-from fasthmr.stages import choose, find_everyone, fit_everyone, gather_evidence, place_everyone
+from fasthmr.request import Clip, EncoderChoice, RecoverRequest, check, identify
+from fasthmr.stages import (
+    choose,
+    encode_everyone,
+    find_everyone,
+    fit_everyone,
+    gather_evidence,
+    place_everyone,
+)
 
 if TYPE_CHECKING:
     from fasthmr.body import BodyModel
@@ -71,15 +78,18 @@ def recover(
     check(request)
     models = models or Models()
     clip = identify(request.footage, request.start, request.end, progress or Progress(), request.frame_rate)
-    choose_device(request.device)  # the estimator "open" needs no more than the CPU; a wrong name is refused
+    choose_device(request.device)  # the landmark fit needs no more than the CPU; a wrong name is refused
     body = models.body(request.body)
+    encoder = request.encoder
     with Job(job_folder(request.out, clip), clip.path, clip.sha256, _settings(request), progress) as job:
         people = find_everyone(job, clip, request.start, request.end, models)
         tracks = choose(people, request.person, clip)
         evidences = gather_evidence(clip, people, tracks, request.camera_fov)
+        if encoder is not None:
+            evidences = encode_everyone(job, clip, people, tracks, evidences, body, encoder, models)
         estimates = fit_everyone(job, tracks, evidences, body)
         motions = place_everyone(
-            job, clip, tracks, estimates, evidences, body, _provenance(request, clip, body)
+            job, clip, tracks, estimates, evidences, body, _provenance(request, clip, body, models)
         )
         return _write_result(job, request, clip, motions, body)
 
@@ -95,7 +105,7 @@ def _settings(request: RecoverRequest) -> dict[str, Any]:
     return {key: os.fspath(value) if isinstance(value, Path) else value for key, value in values.items()}
 
 
-def _provenance(request: RecoverRequest, clip: Clip, body: BodyModel) -> dict[str, Any]:
+def _provenance(request: RecoverRequest, clip: Clip, body: BodyModel, models: Models) -> dict[str, Any]:
     """Where a motion comes from: what its file says in ``meta``."""
     return {
         "version": fasthmr.__version__,
@@ -111,6 +121,21 @@ def _provenance(request: RecoverRequest, clip: Clip, body: BodyModel) -> dict[st
             "frame_rate": request.frame_rate,
         },
         "licences": {"fasthmr": "Apache-2.0", "body": body.licence, "perception": "Apache-2.0 (BlazePose)"},
+        **_encoder_provenance(request.encoder, models),
+    }
+
+
+def _encoder_provenance(choice: EncoderChoice | None, models: Models) -> dict[str, Any]:
+    """Which encoder took part; nothing where none did."""
+    if choice is None:
+        return {}
+    return {
+        "encoder": {
+            "checkpoint": choice.checkpoint.name,
+            "sha256": models.checkpoint_digest(choice),
+            "precision": choice.precision,
+            "tokens": choice.tokens,
+        }
     }
 
 

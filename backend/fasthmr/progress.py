@@ -28,7 +28,7 @@ class Progress:
         """Tell how far a stage is, and stop here if the user cancelled.
 
         Args:
-            stage: short name of the stage ("people", "fit", "place", "write").
+            stage: short name of the stage ("people", "encode", "fit", "place", "write").
             done: units finished; never goes back within a stage.
             total: units in all; None while unknown.
 

@@ -52,7 +52,14 @@ class FindPeople(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Recover(msgspec.Struct, forbid_unknown_fields=True):
-    """Parameters of ``recover``; they are those of :class:`fasthmr.pipeline.RecoverRequest`."""
+    """Parameters of ``recover``; they are those of :class:`fasthmr.pipeline.RecoverRequest`.
+
+    Attributes:
+        model: "open", "hmr2" or "camerahmr"; the last two need a ``checkpoint``.
+        checkpoint: path of a file with an encoder's weights; it stays loaded for the jobs after this one.
+        precision: "auto", "fp32", "bf16" or "fp16": numbers that the encoder reckons with.
+        tokens: how many of its 192 tokens the encoder keeps while it merges background; null for all.
+    """
 
     footage: str
     out: str
@@ -65,6 +72,8 @@ class Recover(msgspec.Struct, forbid_unknown_fields=True):
     device: str = "auto"
     camera_fov: float | None = None
     frame_rate: float | None = None
+    precision: str = "auto"
+    tokens: int | None = None
     job: JobId | None = None
 
 

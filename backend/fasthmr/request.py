@@ -15,7 +15,11 @@ from fasthmr.progress import Progress
 if TYPE_CHECKING:
     from fasthmr.footage import Footage
 
-PLANNED_MODELS: Final = ("hmr2", "camerahmr")
+MODELS: Final = ("open", "hmr2", "camerahmr")
+PRECISIONS: Final = ("auto", "fp32", "bf16", "fp16")
+# An encoder sees a crop as 192 patches; multiples of 16 fill the tiles of matrix units.
+ALL_TOKENS: Final = 192
+FEWEST_TOKENS: Final = 32
 
 _NUMBERS: Final = re.compile(r"\s*\d+\s*(,\s*\d+\s*)*")
 _PLACE_HOLDER: Final = re.compile(r"[\s._-]*(%\d*d|#+|[*?]+).*$")
@@ -31,12 +35,14 @@ class RecoverRequest:
         person: "all", "largest", or the numbers of people, as in "1,3".
         start: where to start, seconds; None for the beginning.
         end: where to end, seconds; None for the end.
-        model: the estimator; "open" is the one out of the box.
-        checkpoint: the file of an estimator that needs one.
+        model: the estimator: "open", the one out of the box, or "hmr2" or "camerahmr" with their checkpoint.
+        checkpoint: the file with an encoder's weights; None where the model needs none.
         body: "open", or the path of a body model file.
         device: "auto", "cpu", "cuda" or "mps".
         camera_fov: horizontal field of view, degrees; None to take it from the footage or a default.
         frame_rate: frames per second of an image sequence; None for 24. A video has its own.
+        precision: numbers that the encoder reckons with: "auto", "fp32", "bf16" or "fp16".
+        tokens: how many of its 192 tokens the encoder keeps while it merges background; None for all.
     """
 
     footage: Path
@@ -50,6 +56,35 @@ class RecoverRequest:
     device: str = "auto"
     camera_fov: float | None = None
     frame_rate: float | None = None
+    precision: str = "auto"
+    tokens: int | None = None
+
+    @property
+    def encoder(self) -> EncoderChoice | None:
+        """Which encoder the request asks for; None for the landmark fit alone."""
+        if self.checkpoint is None:
+            return None
+        tokens = ALL_TOKENS if self.tokens is None else self.tokens
+        return EncoderChoice(self.model, self.checkpoint, self.precision, tokens, self.device)
+
+
+@dataclass(frozen=True)
+class EncoderChoice:
+    """An encoder, and how it runs.
+
+    Args:
+        kind: whose checkpoint it is: "hmr2", "camerahmr" or "open".
+        checkpoint: the file with its weights.
+        precision: "auto", "fp32", "bf16" or "fp16".
+        tokens: how many tokens are left when it has merged; 192 merges none.
+        device: "auto", "cpu", "cuda" or "mps".
+    """
+
+    kind: str
+    checkpoint: Path
+    precision: str = "auto"
+    tokens: int = ALL_TOKENS
+    device: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -79,16 +114,9 @@ def check(request: RecoverRequest) -> None:
 
     Raises:
         BadCall: what is wrong with it.
-        MissingModel: it asks for an estimator that this version does not have.
+        MissingModel: it asks for an encoder whose checkpoint is not there.
     """
-    if request.model in PLANNED_MODELS:
-        raise MissingModel(
-            f"This version of FastHMR has no encoder for '{request.model}' yet. Use the model 'open'."
-        )
-    if request.model != "open":
-        raise BadCall(f"Unknown model '{request.model}'. This version has one: 'open'.")
-    if request.checkpoint is not None:
-        raise BadCall("The model 'open' takes no checkpoint. Leave the checkpoint out.")
+    _check_encoder(request)
     if request.person not in ("all", "largest") and not _NUMBERS.fullmatch(request.person):
         raise BadCall(f"Who is person '{request.person}'? Give 'all', 'largest', or numbers such as 1,3.")
     # What the placement takes, said before hours of work instead of after them; a test holds them together.
@@ -97,6 +125,34 @@ def check(request: RecoverRequest) -> None:
             f"A camera's field of view is between 1 and 170 degrees; {request.camera_fov:g} cannot be."
         )
     check_frame_rate(request.frame_rate)
+
+
+def _check_encoder(request: RecoverRequest) -> None:
+    """Refuse an encoder that cannot be, or settings of one that is not asked for."""
+    if request.model not in MODELS:
+        raise BadCall(f"Unknown model '{request.model}'. Choose one of {', '.join(MODELS)}.")
+    if request.precision not in PRECISIONS:
+        raise BadCall(f"Unknown precision '{request.precision}'. Choose one of {', '.join(PRECISIONS)}.")
+    tokens = request.tokens
+    if tokens is not None and (not FEWEST_TOKENS <= tokens <= ALL_TOKENS or tokens % 16):
+        raise BadCall(
+            f"An encoder keeps {FEWEST_TOKENS} to {ALL_TOKENS} tokens, a multiple of 16; {tokens} is none."
+        )
+    if request.checkpoint is None:
+        if request.model != "open":
+            raise MissingModel(
+                f"The model '{request.model}' needs its checkpoint, which cannot come along: give the file "
+                "that you downloaded from its authors (docs/checkpoints.md says where), or use the model "
+                "'open'."
+            )
+        if tokens is not None or request.precision != "auto":
+            raise BadCall(
+                "The model 'open' without a checkpoint has no encoder: tokens and precision mean nothing. "
+                "Leave them out."
+            )
+    elif not request.checkpoint.is_file():
+        there = "is a folder" if request.checkpoint.is_dir() else "is not there"
+        raise MissingModel(f"The checkpoint {request.checkpoint} {there}. Give the file with the weights.")
 
 
 def check_frame_rate(frame_rate: float | None) -> None:

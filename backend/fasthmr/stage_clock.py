@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-STAGES: Final = ("probe", "people", "fit", "place", "write", "preview")
+STAGES: Final = ("probe", "people", "encode", "fit", "place", "write", "preview")
 
 # The first moments of a stage load models and say nothing about its pace.
 _SETTLED_AFTER: Final = 1.0

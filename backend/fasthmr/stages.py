@@ -16,10 +16,11 @@ from fasthmr.jobs import Job, code_digest
 from fasthmr.memory import large_arrays_apart
 from fasthmr.models import Models
 from fasthmr.progress import Progress
-from fasthmr.request import Clip
+from fasthmr.request import Clip, EncoderChoice
 
 if TYPE_CHECKING:
     from fasthmr.body import BodyModel
+    from fasthmr.encoder.encoding import Encoding
     from fasthmr.evidence import BodyEstimate, Evidence
     from fasthmr.people import People, Track
 
@@ -107,6 +108,80 @@ def gather_evidence(
     return [Evidence.from_track(track, people, intrinsics) for track in tracks]
 
 
+def encode_everyone(
+    job: Job,
+    clip: Clip,
+    people: People,
+    tracks: Sequence[Track],
+    evidences: Sequence[Evidence],
+    body: BodyModel,
+    choice: EncoderChoice,
+    models: Models,
+) -> list[Evidence]:
+    """Stage "encode": what an encoder sees in the crops of each person, put beside the other evidence.
+
+    All people who still need it are read in one pass over the footage.
+
+    Returns:
+        The evidence with rotations, joints, confidence and token.
+
+    Raises:
+        MissingModel: the checkpoint is not there.
+        BadInput: it is damaged, or of another network.
+    """
+    from fasthmr.encoder.as_evidence import add_encoding
+    from fasthmr.encoder.encode import encode_people
+    from fasthmr.encoder.encoding import Encoding
+
+    intrinsics = evidences[0].intrinsics
+    inputs = {
+        "people": job.fingerprint("people"),
+        "checkpoint": models.checkpoint_digest(choice),
+        "kind": choice.kind,
+        "tokens": choice.tokens,
+        "precision": choice.precision,
+        "intrinsics": intrinsics.tolist() if choice.kind == "camerahmr" else None,  # the others never ask
+        "code": code_digest("encoder", "footage"),
+    }
+    paths = {track.person: job.folder / f"encoding.person{track.person:02d}.npz" for track in tracks}
+    missing = [
+        track
+        for track in tracks
+        if not job.finished(_encode_name(track), [paths[track.person]], Encoding.load, **inputs)
+    ]
+    made: dict[int, Encoding] = {}
+
+    def encode(track: Track) -> Encoding:
+        if not made:
+            job.progress.report("encode", 0, sum(len(one) for one in missing))
+            runner = models.encoder(choice)
+            try:
+                found = encode_people(clip.footage, people, missing, intrinsics, runner, job.progress)
+            finally:
+                clip.footage.close()
+            made.update({one.person: encoding for one, encoding in zip(missing, found, strict=True)})
+        return made[track.person]
+
+    encodings = [
+        encoding
+        for track in tracks
+        for encoding in job.stage(
+            _encode_name(track),
+            [paths[track.person]],
+            lambda track=track: [encode(track)],
+            Encoding.save,
+            Encoding.load,
+            **inputs,
+        )
+    ]
+    frames = sum(len(track) for track in tracks)
+    job.progress.report("encode", frames, frames)
+    return [
+        add_encoding(evidence, encoding, body)
+        for evidence, encoding in zip(evidences, encodings, strict=True)
+    ]
+
+
 def fit_everyone(
     job: Job, tracks: Sequence[Track], evidences: Sequence[Evidence], body: BodyModel
 ) -> list[BodyEstimate]:
@@ -133,6 +208,7 @@ def fit_everyone(
             intrinsics=evidence.intrinsics.tolist(),
             body=body.sha256,
             code=code_digest("decoder/landmark_fit", "body", "evidence.py"),
+            **_encoded(job, track, evidence),
         )
         part.report("fit", 1, 1)
     return estimates
@@ -169,6 +245,18 @@ def place_everyone(
     )
     job.progress.report("place", len(paths), len(paths))
     return paths
+
+
+def _encoded(job: Job, track: Track, evidence: Evidence) -> dict[str, str]:
+    """What a fit depends on where an encoder has seen the person; nothing without one."""
+    if evidence.rotations is None:
+        return {}
+    code = code_digest("encoder/as_evidence.py", "encoder/agreement.py")
+    return {"encoding": job.fingerprint(_encode_name(track)), "encoding_code": code}
+
+
+def _encode_name(track: Track) -> str:
+    return f"encode.person{track.person:02d}"
 
 
 def _fit_name(track: Track) -> str:
