@@ -55,7 +55,7 @@ def test_the_better_the_encoder_the_more_it_is_believed(evidence: Evidence) -> N
     assert means[0] > 0.85
     assert means[1] > 0.7  # 60 mm a joint: what published encoders reach
     assert means == sorted(means, reverse=True)
-    assert means[3] < 0.1
+    assert means[3] < 0.2
     assert levels[4].max() < 0.01
     assert all(level.min() >= 0 and level.max() <= 1 for level in levels)
 

@@ -79,6 +79,7 @@ _UNSEEN: Final = 0.7
 _PROPORTIONS: Final = 1.35
 # So many landmarks' worth of the whole clip stand in for what is hidden in a frame.
 _CLIP: Final = 2.0
+_ROUNDS: Final = 4
 
 
 def joint_belief(
@@ -120,8 +121,23 @@ def joint_belief(
 def _place(
     points: np.ndarray, scale: np.ndarray, places: np.ndarray, seen: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The size (T,) and the shift (T, 1, 2) in pixels that bring points nearest to their places."""
-    share = (seen / np.maximum(seen.sum(1, keepdims=True), 1e-9))[..., None]
+    """The size (T,) and the shift (T, 1, 2) in pixels that bring points nearest to their places.
+
+    A limb that is far off loses its weight over a few rounds: it must not drag the others along.
+    """
+    size, shift = _nearest(points, scale, places, seen)
+    for _ in range(_ROUNDS):
+        error = points - (places - shift) / size[:, None, None]
+        distance = np.linalg.norm(error, axis=-1) / (0.5 * _DISAGREEMENT)
+        size, shift = _nearest(points, scale, places, seen / (1 + np.square(distance)))
+    return size, shift
+
+
+def _nearest(
+    points: np.ndarray, scale: np.ndarray, places: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """:func:`_place` by weighted least squares."""
+    share = (weights / np.maximum(weights.sum(1, keepdims=True), 1e-9))[..., None]
     middle, target = (share * points).sum(1, keepdims=True), (share * places).sum(1, keepdims=True)
     about, wanted = points - middle, places - target
     best = (share * about * wanted).sum((1, 2)) / np.maximum((share * about * about).sum((1, 2)), 1e-9)
