@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import os
@@ -21,6 +22,7 @@ import pytest
 import fasthmr
 from fasthmr import protocol
 from fasthmr.motion import Motion
+from fasthmr.request import RecoverRequest
 
 PROGRAM = Path(__file__).with_name("fake_parts.py")
 PATIENCE = 30.0  # seconds; only a broken worker takes so long
@@ -266,6 +268,9 @@ def test_a_crash_of_a_job_is_told_and_the_worker_goes_on(start: Any, clip: Path,
         ({"footage": "nowhere.mp4"}, -32003, 3, "BadInput"),
         ({"person": "9"}, -32002, 2, "BadCall"),
         ({"model": "hmr2"}, -32005, 5, "MissingModel"),
+        ({"model": "hmr2", "checkpoint": "nowhere.ckpt"}, -32005, 5, "MissingModel"),
+        ({"model": "hmr2", "checkpoint": "nowhere.ckpt", "tokens": 7}, -32002, 2, "BadCall"),
+        ({"precision": "int4"}, -32002, 2, "BadCall"),
     ],
 )
 def test_errors_carry_the_exit_code_of_the_command_line(
@@ -320,6 +325,12 @@ def test_bad_parameters_are_named(start: Any) -> None:
     client = start()
     error = client.error(client.send("recover", footage="a.mp4", out="b", camera_fov="wide"))
     assert "camera_fov" in error["message"]
+
+
+def test_recover_takes_all_that_a_request_can_say() -> None:
+    assert set(protocol.Recover.__struct_fields__) - {"job"} == {
+        field.name for field in dataclasses.fields(RecoverRequest)
+    }
 
 
 def test_a_request_without_id_is_done_and_not_answered(start: Any, clip: Path, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ class Models:
         self._detector: PersonDetector | None = None
         self._bodies: dict[tuple[str, float], BodyModel] = {}
         self._encoder: tuple[Any, EncoderRunner] | None = None  # what it was made from, and the encoder
-        self._digests: dict[_FileState, str] = {}
+        self._digests: dict[tuple[str, _FileState], str] = {}
 
     def detector(self) -> PersonDetector:
         """The person detector out of the box.
@@ -90,15 +90,25 @@ class Models:
         return self._encoder[1]
 
     def checkpoint_digest(self, choice: EncoderChoice) -> str:
-        """Digest of an encoder's checkpoint, without loading it; gigabytes are read once.
+        """Digest of an encoder's checkpoint that is whole and of the right network, without keeping it.
+
+        Gigabytes are read once: a file that did not change is not looked at again.
 
         Raises:
-            MissingModel: there is no such file.
+            MissingModel: there is no such file, or it holds another network.
+            BadInput: it is damaged, partial, or no checkpoint.
         """
-        state = _state(choice.checkpoint)
-        if state not in self._digests:
-            self._digests[state] = sha256_of_file(choice.checkpoint)
-        return self._digests[state]
+        asked = (choice.kind, _state(choice.checkpoint))
+        if asked not in self._digests:
+            from fasthmr.encoder.checkpoint import read_weights
+            from fasthmr.encoder.checkpoint_check import check_fit, config_for
+
+            path = choice.checkpoint
+            weights, metadata = read_weights(path)
+            shapes = {name: tuple(one.shape) for name, one in weights.items()}
+            check_fit(path, config_for(path, choice.kind, shapes, metadata), weights)
+            self._digests[asked] = sha256_of_file(path)
+        return self._digests[asked]
 
     def close(self) -> None:
         """Free what was loaded; it is loaded again when asked for."""

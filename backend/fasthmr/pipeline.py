@@ -81,6 +81,8 @@ def recover(
     choose_device(request.device)  # the landmark fit needs no more than the CPU; a wrong name is refused
     body = models.body(request.body)
     encoder = request.encoder
+    if encoder is not None:
+        models.checkpoint_digest(encoder)  # a damaged file is refused before hours of work, not after them
     with Job(job_folder(request.out, clip), clip.path, clip.sha256, _settings(request), progress) as job:
         people = find_everyone(job, clip, request.start, request.end, models)
         tracks = choose(people, request.person, clip)
