@@ -44,25 +44,30 @@ def random_case(
 # --- schedules
 
 
-def test_the_schedule_of_the_paper_ends_at_a_multiple_of_sixteen() -> None:
-    assert schedule_to() == (40, 40, 16)
-    assert TokenMerging().schedule == (40, 40, 16)
-    assert schedule_to(192, 90) == (
-        40,
-        40,
-        22,
-    )  # the paper's 90 tokens: its text says 10, which does not add up
+def test_schedules_end_at_the_target() -> None:
+    assert schedule_to() == (40, 32, 16, 8)
+    assert TokenMerging().schedule == (40, 32, 16, 8)
+    assert schedule_to(spare=96) == (40, 40, 16)  # the paper's way: half of all tokens, whoever's
+    assert schedule_to(192, 90) == (40, 32, 16, 8, 6)
     assert schedule_to(192, 192) == ()
-    assert schedule_to(20, 3, 40) == (10, 5, 2)  # never more than half
+    assert schedule_to(20, 3) == (8, 6, 3)
 
 
-@given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 100))
-def test_schedules_reach_their_target(tokens: int, target: int, per_layer: int) -> None:
+@pytest.mark.parametrize("person", [40, 72, 80, 88])
+def test_a_schedule_takes_no_more_than_half_of_the_background_there_is(person: int) -> None:
+    tokens = 192
+    for count in schedule_to():
+        assert count <= (tokens - person) / 2
+        tokens -= count
+
+
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 100), st.integers(1, 100))
+def test_schedules_reach_their_target(tokens: int, target: int, per_layer: int, spare: int) -> None:
     if target > tokens:
         with pytest.raises(BadCall, match="cannot become"):
-            schedule_to(tokens, target, per_layer)
+            schedule_to(tokens, target, per_layer, spare)
         return
-    schedule = schedule_to(tokens, target, per_layer)
+    schedule = schedule_to(tokens, target, per_layer, spare)
     assert tokens - sum(schedule) == target
     assert all(0 < count <= per_layer for count in schedule)
     TokenMerging(schedule).start(None, 1, tokens, "cpu")  # fits, layer by layer
@@ -80,8 +85,9 @@ def test_a_schedule_that_cannot_be_is_refused(schedule: tuple[int, ...], tokens:
 def test_impossible_numbers_are_refused() -> None:
     with pytest.raises(BadCall, match="negative"):
         TokenMerging((40, -1))
-    with pytest.raises(BadCall, match="never end"):
-        schedule_to(192, 96, 0)
+    for per_layer, spare in ((0, 8), (40, 0)):
+        with pytest.raises(BadCall, match="never ends"):
+            schedule_to(192, 96, per_layer, spare)
     with pytest.raises(ValueError, match="levels of shape"):
         first_state(torch.zeros(2, 10, dtype=torch.uint8), 2, 9, "cpu")
 
@@ -121,7 +127,7 @@ def test_merging_equals_loops(
 
 
 def test_a_token_is_the_mean_of_the_patches_that_went_there() -> None:
-    x, metrics, levels = random_case(3, 4, 192, 3, 0.3)
+    x, metrics, levels = random_case(3, 4, 192, 4, 0.3)
     merged, state = reduced(TokenMerging(), x, metrics, levels)
     assert merged.shape[1] == 96
     for image in range(4):
@@ -144,7 +150,7 @@ def test_the_plain_mean_counts_tokens_and_not_patches() -> None:
 
 
 def test_while_there_is_background_only_background_merges() -> None:
-    x, metrics, levels = random_case(5, 16, 192, 3, 0.25)
+    x, metrics, levels = random_case(5, 16, 192, 4, 0.25)
     _, state = reduced(TokenMerging(), x, metrics, levels)
     calm = state.forced == 0
     assert calm.any()

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from fasthmr.encoder.token_merging import (
     BACKGROUND,
+    SCHEDULE,
     TARGET,
     TOKENS,
     TokenMerging,
@@ -57,7 +58,7 @@ class DropBackground:
         BadCall: a count of the schedule is negative.
     """
 
-    schedule: tuple[int, ...] = (40, 40, 16)
+    schedule: tuple[int, ...] = SCHEDULE
 
     def __post_init__(self) -> None:
         check_counts(self.schedule)
@@ -134,7 +135,7 @@ class PoolBackground:
         BadCall: a count of the schedule is negative.
     """
 
-    schedule: tuple[int, ...] = (40, 40, 16)
+    schedule: tuple[int, ...] = SCHEDULE
     weighted: bool = True
     log_size_bias: bool = False
 
