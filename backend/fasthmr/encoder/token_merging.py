@@ -99,7 +99,7 @@ def schedule_to(
         raise BadCall(f"{tokens} tokens cannot become {target}. Choose a target from 1 to {tokens}.")
     if per_layer < 1 or spare < 1:
         raise BadCall(
-            f"With {per_layer} merges a layer and {spare} spare tokens, merging never ends. Choose 1 or more; "
+            f"With {per_layer} merges a layer and {spare} spare tokens, merging never ends. Take 1 or more; "
             f"{PER_LAYER} and {SPARE} are usual."
         )
     person = max(0, target - spare)
