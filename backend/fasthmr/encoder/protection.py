@@ -64,7 +64,7 @@ def patch_levels(
         # Rounding in the sums must not lose a patch that is covered exactly so far.
         covered = ellipse() if mask is None else patch_shares(mask, square) >= share - 1e-6
         level[:] = np.where(covered, PERSON, BACKGROUND)
-    return _enlarge(levels, dilation).reshape(len(masks), _ROWS * _COLUMNS)
+    return enlarged(levels, dilation).reshape(len(masks), _ROWS * _COLUMNS)
 
 
 def patch_shares(mask: PackedMask, square: CropSquare) -> np.ndarray:
@@ -108,7 +108,7 @@ def _overlaps(edges: np.ndarray, origin: int, cell: int, count: int) -> np.ndarr
     return np.diff((edges[:, None] - starts).clip(0, cell), axis=0).astype(np.float32)
 
 
-def _enlarge(levels: np.ndarray, patches: int) -> np.ndarray:
+def enlarged(levels: np.ndarray, patches: int) -> np.ndarray:
     """The largest level within so many patches, also diagonally: (B, rows, columns) to the same."""
     for axis in (1, 2):
         count = levels.shape[axis]
