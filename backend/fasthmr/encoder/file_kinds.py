@@ -67,6 +67,7 @@ def _what(start: bytes) -> str:
         )
     if not start.strip(b"\0"):
         return f"it begins with zeros only, as a download does that has not finished. {AGAIN}"
-    if all(byte >= 32 or byte in b"\r\n\t\f" for byte in start):
+    text = start.decode("utf-8", "ignore")  # ignoring a letter that the end of the piece cuts in two
+    if len(text.encode()) > len(start) - 4 and all(one.isprintable() or one.isspace() for one in text):
         return f"it is a text file. {AGAIN}"
     return f"it is neither a PyTorch file nor safetensors, or it is damaged. {AGAIN}"

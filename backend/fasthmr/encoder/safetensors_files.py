@@ -52,7 +52,7 @@ def write_safetensors(
     for name, one in tensors.items():
         start, end = end, end + math.prod(one.shape) * types[name].itemsize
         table[name] = {"dtype": _TYPES[types[name]], "shape": list(one.shape), "data_offsets": [start, end]}
-    header = json.dumps(table, ensure_ascii=False).encode()
+    header = json.dumps(table, ensure_ascii=False, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)
     with written_whole(path) as stream:
         stream.write(len(header).to_bytes(8, "little") + header)
