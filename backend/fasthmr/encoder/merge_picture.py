@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from fasthmr.encoder.config import HMR2, EncoderConfig
-from fasthmr.encoder.crop_geometry import HMR2_CROP, CropSquare, image_from_crop, square_of
+from fasthmr.encoder.crop_geometry import FIRST_COLUMN, HMR2_CROP, CropSquare, image_from_crop, square_of
 from fasthmr.encoder.crops import crop_people
 from fasthmr.encoder.model import HMRModel
 from fasthmr.encoder.protection import patch_levels
@@ -150,7 +150,7 @@ def draw(look: Look, note: str) -> np.ndarray:
 def _view(image: np.ndarray, square: CropSquare) -> np.ndarray:
     """What the 16 x 12 patches see: from two pixels before the network's input on."""
     # Pixel p of the view is at (p + 0.5) / zoom - 0.5 of the network's input, from the first patch's corner.
-    origin = np.array([32 - 2, -2]) + 0.5 / _ZOOM - 0.5
+    origin = np.array([FIRST_COLUMN - 2, -2]) + 0.5 / _ZOOM - 0.5
     x0, y0 = (float(image_from_crop(square, origin[axis], axis)) for axis in (0, 1))
     step = float(image_from_crop(square, 1.0, 0) - image_from_crop(square, 0.0, 0)) / _ZOOM
     size = (_COLUMNS * _PATCH * _ZOOM, _ROWS * _PATCH * _ZOOM)

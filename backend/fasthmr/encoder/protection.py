@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from fasthmr.encoder.crop_geometry import CropSquare, image_from_crop
+from fasthmr.encoder.crop_geometry import FIRST_COLUMN, CropSquare, image_from_crop
 from fasthmr.encoder.token_merging import BACKGROUND, PERSON
 
 if TYPE_CHECKING:
@@ -30,8 +30,7 @@ SHARE: Final = 0.1
 DILATION: Final = 0
 
 _ROWS, _COLUMNS, _PATCH = 16, 12, 16
-_FIRST_ROW = -2  # the network pads its input by 2 pixels: patch i covers the rows 16 i - 2 .. 16 i + 13
-_FIRST_COLUMN = 32 - 2  # and sees the columns 32 .. 223 of the crop
+_PADDING = 2  # of the network's input, pixels: patch i covers the rows 16 i - 2 .. 16 i + 13
 _ELLIPSE_COLUMNS = 3.0
 
 
@@ -80,9 +79,10 @@ def patch_shares(mask: PackedMask, square: CropSquare) -> np.ndarray:
     Raises:
         ValueError: the mask is damaged.
     """
+    # Indices count from the middle of the first pixel, the cells of a mask from its corner.
     columns, rows = (
-        image_from_crop(square, first + _PATCH * np.arange(count + 1) - 0.5, axis) + 0.5
-        for axis, first, count in ((0, _FIRST_COLUMN, _COLUMNS), (1, _FIRST_ROW, _ROWS))
+        image_from_crop(square, first - _PADDING + _PATCH * np.arange(count + 1) - 0.5, axis) + 0.5
+        for axis, first, count in ((0, FIRST_COLUMN, _COLUMNS), (1, 0, _ROWS))
     )
     down = _overlaps(rows.clip(0, mask.image_size[1]), mask.origin[1], mask.cell, mask.grid[0])
     across = _overlaps(columns.clip(0, mask.image_size[0]), mask.origin[0], mask.cell, mask.grid[1])
