@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fasthmr.encoder.crop_geometry import CropSquare
-from fasthmr.encoder.protection import ellipse, patch_levels, patch_shares
+from fasthmr.encoder.protection import ellipse, patch_levels, patch_shares, track_levels
 from fasthmr.people import PackedMask
 
 FINE = 4  # samples a pixel of the network's input, each way
@@ -143,6 +143,21 @@ def test_where_there_is_no_mask_an_ellipse_stands_in() -> None:
     assert (levels[1] != middle.ravel()).any()
     larger = patch_levels([None], SQUARES[:1], dilation=1)
     assert larger.sum() > levels[0].sum()
+
+
+def test_a_lost_mask_is_borrowed_from_the_nearest_frame() -> None:
+    masks = [
+        None if frame in {0, 3, 4, 5, *range(8, 15)} else PackedMask.pack(blobs(frame, 240, 320))
+        for frame in range(15)
+    ]
+    squares = [CropSquare(150.0 + 2 * frame, 120.0, 250.0 + frame) for frame in range(15)]
+    own = patch_levels(masks, squares)
+    levels = track_levels(masks, squares, reach=4)
+    taken = [1, 1, 2, 2, 2, 6, 6, 7, 7, 7, 7, 7]
+    assert (levels[:12] == own[taken]).all()
+    assert (levels[12:] == ellipse().ravel()).all()
+    assert (track_levels(masks, squares, reach=0) == own).all()
+    assert (track_levels([None] * 3, squares[:3]) == ellipse().ravel()).all()
 
 
 def test_impossible_calls_are_refused() -> None:

@@ -117,7 +117,7 @@ def draw(look: Look, note: str) -> np.ndarray:
         "Below: every patch shows the mean of the patches in its token.",
     ]
     left = look.with_mask.sizes.shape[1]
-    columns = [
+    columns: list[tuple[str, str, np.ndarray, np.ndarray | None]] = [
         (f"{count} patches", f"the person's: {int(person.sum())}", _grid(look.view, person), None),
     ]
     for name, state in (("with the mask", look.with_mask), ("without it", look.without_mask)):

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 #: measurements (docs/token_merging.md).
 SHARE: Final = 0.1
 DILATION: Final = 0
+#: For so many frames a lost mask is borrowed from a neighbour.
+REACH: Final = 5
 
 _ROWS, _COLUMNS, _PATCH = 16, 12, 16
 _PADDING = 2  # of the network's input, pixels: patch i covers the rows 16 i - 2 .. 16 i + 13
@@ -45,7 +47,7 @@ def patch_levels(
     Args:
         masks: B masks, each of the person that the crop is of. None (a frame in which the person was lost, or
             a detector without masks): an upright ellipse in the middle of the crop stands in, see
-            :func:`ellipse`.
+            :func:`ellipse` (:func:`track_levels` knows better for short gaps).
         squares: B squares that the crops were cut from.
         share: a patch is the person's from this share of its area on, above 0 and up to 1.
         dilation: by how many patches the person is enlarged then, also diagonally.
@@ -64,6 +66,41 @@ def patch_levels(
         covered = ellipse() if mask is None else patch_shares(mask, square) >= share - 1e-6
         level[:] = np.where(covered, PERSON, BACKGROUND)
     return enlarged(levels, dilation).reshape(len(masks), _ROWS * _COLUMNS)
+
+
+def track_levels(
+    masks: Sequence[PackedMask | None],
+    squares: Sequence[CropSquare],
+    share: float = SHARE,
+    dilation: int = DILATION,
+    reach: int = REACH,
+) -> np.ndarray:
+    """The same for one person's consecutive frames: a lost mask is borrowed from a frame nearby.
+
+    The neighbour's mask is seen in the neighbour's crop, so that it moves with the person. Farther from any
+    mask than ``reach``, the ellipse stands in.
+
+    Args:
+        masks: T masks, one a frame, None where there is none.
+        squares: T squares.
+        share: see :func:`patch_levels`.
+        dilation: see :func:`patch_levels`.
+        reach: frames; of two masks at the same distance, the earlier is taken. 0: nothing is borrowed.
+
+    Returns:
+        (T, 192) uint8.
+
+    Raises:
+        ValueError: see :func:`patch_levels`.
+    """
+    levels = patch_levels(masks, squares, share, dilation)
+    known = np.array([index for index, mask in enumerate(masks) if mask is not None])
+    for index, mask in enumerate(masks):
+        if mask is None and known.size:
+            nearest = known[np.argmin(np.abs(known - index))]
+            if abs(nearest - index) <= reach:
+                levels[index] = levels[nearest]
+    return levels
 
 
 def patch_shares(mask: PackedMask, square: CropSquare) -> np.ndarray:
@@ -93,8 +130,8 @@ def patch_shares(mask: PackedMask, square: CropSquare) -> np.ndarray:
 def ellipse() -> np.ndarray:
     """Where a person is likely to be in a crop when nobody knows: (16, 12) bool.
 
-    An upright ellipse, as high as the crop and half as wide as what the network sees. A mask of three frames
-    ago does worse (docs/token_merging.md).
+    An upright ellipse, as high as the crop and half as wide as what the network sees: about as many patches
+    as a person fills.
     """
     row, column = np.mgrid[:_ROWS, :_COLUMNS]
     down = (row - (_ROWS - 1) / 2) / (_ROWS / 2)

@@ -17,6 +17,7 @@ from typing import Final, Protocol
 import torch
 from torch import Tensor
 
+from fasthmr.encoder.merge_operator import merge_tokens
 from fasthmr.errors import BadCall
 
 BACKGROUND = 0  # may merge
@@ -171,8 +172,6 @@ class TokenMerging:
         count = self.count(layer)
         if count == 0:
             return x, state
-        from fasthmr.encoder.merge_operator import merge_tokens
-
         merged, sizes, levels, assignment, forced = merge_tokens(
             x, metric, state.sizes, state.levels, count, self.weighted
         )
