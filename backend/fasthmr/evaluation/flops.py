@@ -86,7 +86,7 @@ def encoder_multiply_adds(
 ) -> MultiplyAdds:
     """Count the multiply-adds of one crop.
 
-    Merging lies between attention and MLP: a layer's attention sees the tokens before it, the MLP those after.
+    Merging lies between attention and MLP: attention sees the tokens before it, the MLP those after it.
 
     Args:
         config: the network.
