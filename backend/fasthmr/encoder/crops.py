@@ -5,8 +5,8 @@ What the public code does to a whole image (blur it, take a square out of it by 
 black outside, keep the middle columns; sources in :mod:`fasthmr.encoder.crop_geometry`) is done here to the
 part of the image that the crop shows, with the same result.
 
-On the CPU this is OpenCV's ``warpAffine``, as in the public code; of bytes it makes bytes. Beyond that rounding
-OpenCV 5 interpolates exactly. OpenCV 4 goes in steps of 1/32 pixel: off by up to 2 of 255 grey levels within
+On the CPU this is OpenCV's ``warpAffine``, as in the public code; bytes stay bytes. OpenCV 5 interpolates
+exactly beyond that rounding. OpenCV 4 goes in steps of 1/32 pixel: off by up to 2 of 255 grey levels within
 the tests' footage, and by 1/64 of the contrast along an axis at most, which the image's border may show. On a
 GPU blur and interpolation are one matrix for the rows and one for the columns, since the squares are upright:
 exact, and not rounded to bytes, so up to half a grey level from the CPU's.
