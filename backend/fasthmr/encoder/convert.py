@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from fasthmr.encoder.layout import is_read_out, parameter_count, tensor_shapes
 from fasthmr.encoder.safetensors_files import write_safetensors
 from fasthmr.encoder.torch_files import DamagedFile, check_sums
 from fasthmr.errors import BadCall, BadInput
+from fasthmr.jobs import sha256_of_file
 
 PRECISIONS: Final[Mapping[str, torch.dtype]] = {
     "fp32": torch.float32,
@@ -89,7 +89,7 @@ def show_checkpoint(path: Path) -> CheckpointFacts:
         plan=metadata.get("plan"),
         source=metadata.get("source"),
         bytes=path.stat().st_size,
-        sha256=sha256_of(path),
+        sha256=sha256_of_file(path),
     )
 
 
@@ -129,7 +129,7 @@ def convert_checkpoint(path: Path, kind: str, precision: str, out: Path) -> None
             f"The checkpoint {path} holds numbers beyond {limit:.0f}, which {precision} does not have "
             f"({large[0]}). Convert it to bf16."
         )
-    source = metadata.get("source") or {"file": path.name, "sha256": sha256_of(path)}
+    source = metadata.get("source") or {"file": path.name, "sha256": sha256_of_file(path)}
     content = {**metadata, "config": config.to_json(), "plan": metadata.get("plan"), "source": source}
     write_safetensors(
         out,
@@ -137,12 +137,6 @@ def convert_checkpoint(path: Path, kind: str, precision: str, out: Path) -> None
         {METADATA_KEY: content},
         lambda name, _: torch.float32 if is_read_out(name) else dtype,
     )
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, as hexadecimal digits."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _check_whole(path: Path) -> None:
