@@ -100,6 +100,17 @@ def test_plain_safetensors_load(tmp_path: Path) -> None:
     assert_is(load_checkpoint(tmp_path / "a.safetensors", "hmr2", simplify=False), state)
 
 
+def test_views_become_whole_tensors(tmp_path: Path) -> None:
+    """Weights that somebody saved turned would make every product slower."""
+    state = random_state(TINY_HMR2)
+    name = "backbone.blocks.0.mlp.fc1.weight"
+    turned = state[name].T.contiguous().T
+    assert not turned.is_contiguous()
+    model = load_checkpoint(lightning(tmp_path / "a.ckpt", {**state, name: turned}), "hmr2", simplify=False)
+    assert_is(model, state)
+    assert model.get_parameter(name).is_contiguous()
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_other_precisions_load_as_float32(tmp_path: Path, dtype: torch.dtype) -> None:
     state = random_state(TINY_HMR2, dtype)

@@ -140,6 +140,21 @@ def test_merging_is_done_where_it_is_asked_for() -> None:
     assert torch.equal(plain.token, model(crops(), protection=levels).token)
 
 
+@pytest.mark.parametrize("config", [TINY_HMR2, TINY_CAMERAHMR])
+def test_network_is_one_graph_for_the_compiler(config: EncoderConfig) -> None:
+    """Nothing in it waits for a number or leaves what torch.compile and CUDA graphs can follow."""
+    model = network(config, torch.float32).simplify_()
+    model.reduction = TokenMerging(schedule=(3, 2), log_size_bias=True)
+    levels = torch.zeros(2, config.tokens, dtype=torch.uint8)
+    torch.compiler.reset()
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    found, plain = (
+        one(crops(dtype=torch.float32), box_info=BOX.float(), protection=levels) for one in (compiled, model)
+    )
+    assert torch.equal(found.token, plain.token)
+    assert torch.equal(found.rotmat, plain.rotmat)
+
+
 def test_crops_of_another_size_are_refused() -> None:
     model = network(TINY_HMR2, torch.float32)
     with pytest.raises(ValueError, match=r"\(B,3,64,48\)"):

@@ -66,6 +66,7 @@ def load_checkpoint(
     config = config_for(path, kind, {name: tuple(one.shape) for name, one in state.items()}, metadata)
     check_fit(path, config, state)
     check_numbers(path, state)
+    state = {name: one.contiguous() for name, one in state.items()}  # a file may hold views
     model = HMRModel.from_state(config, state, metadata.get("plan"))
     if simplify:
         model.smpl_head.float()  # products of matrices are rounded once, not twice
