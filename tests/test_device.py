@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from fasthmr import device
-from fasthmr.device import choose_device, expected_device
+from fasthmr.device import choose_device, choose_precision, expected_device, precision_with_reason
 from fasthmr.errors import BadCall
 
 
@@ -65,3 +65,69 @@ def test_the_guess_does_not_load_pytorch() -> None:
         "expected_device(); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+# --- precision
+
+INTEL = "processor\t: 0\nvendor_id\t: GenuineIntel\nflags\t\t: fpu sse2 avx512f {}\nbugs\t\t: mds\n"
+ARM = "processor\t: 0\nBogoMIPS\t: 50.00\nFeatures\t: fp asimd {}\n"
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected", "because"),
+    [
+        (INTEL.format("avx512_bf16 amx_bf16 amx_tile"), torch.bfloat16, "amx_bf16"),
+        (INTEL.format("avx512_bf16"), torch.bfloat16, "avx512_bf16"),
+        (INTEL.format("avx512_vnni"), torch.float32, "no instructions"),
+        (ARM.format("svebf16 i8mm bf16"), torch.bfloat16, "bf16"),
+        (ARM.format("svebf16"), torch.float32, "no instructions"),
+        ("", torch.float32, "no instructions"),
+    ],
+)
+def test_cpu_takes_bf16_where_it_has_instructions(
+    facts: str, expected: torch.dtype, because: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cpuinfo").write_text(facts)
+    monkeypatch.setattr(device, "_CPU_FACTS", tmp_path / "cpuinfo")
+    assert choose_precision("cpu") == expected
+    assert because in precision_with_reason("cpu")[1]
+
+
+def test_without_linux_pytorch_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "_CPU_FACTS", tmp_path / "nothing")
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
+    assert choose_precision("cpu") == torch.bfloat16
+    monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported")
+    assert choose_precision("cpu") == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("capability", "expected"),
+    [((6, 1), "fp32"), ((7, 0), "fp16"), ((7, 5), "fp16"), ((8, 0), "bf16"), ((12, 0), "bf16")],
+)
+def test_gpu_takes_what_its_tensor_cores_know(
+    capability: tuple[int, int], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Some GPU")
+    name, reason = precision_with_reason("cuda")
+    assert name == expected
+    assert "Some GPU" in reason
+
+
+def test_other_devices_are_taken_for_what_was_tried() -> None:
+    assert precision_with_reason("mps")[0] == "fp32"
+
+
+def test_what_is_asked_for_is_taken() -> None:
+    for name, number in (("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)):
+        assert choose_precision("cpu", name) == number
+    with pytest.raises(BadCall, match="auto, fp32, bf16, fp16"):
+        choose_precision("cpu", "int8")
+
+
+def test_this_machine_runs_what_is_chosen_for_it() -> None:
+    kind = choose_device("auto")
+    number = choose_precision(kind)
+    ones = torch.ones((8, 8), dtype=number, device=kind)
+    assert (ones @ ones).float().cpu().unique().tolist() == [8.0]
