@@ -144,3 +144,16 @@ def test_every_reduction_runs_through_the_network(name: str) -> None:
     permuted = model(images[order], protection=levels[order])
     torch.testing.assert_close(permuted.rotmat, output.rotmat[order], rtol=0, atol=1e-5)
     assert torch.equal(permuted.state.origin, output.state.origin[order])
+
+
+def test_the_network_compiles_in_one_graph_with_its_merges() -> None:
+    torch.compiler.reset()
+    model = network(torch.float32)
+    model.reduction = TokenMerging((6, 4, 2), log_size_bias=True)
+    levels = (torch.rand(2, TOKENS, generator=torch.Generator().manual_seed(7)) < 0.3).to(torch.uint8)
+    images = crops(2, seed=6).float()
+    eager = model(images, protection=levels)
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")(images, protection=levels)
+    torch.testing.assert_close(compiled.rotmat, eager.rotmat, rtol=0, atol=1e-5)
+    for name in ("sizes", "levels", "origin", "forced"):
+        assert torch.equal(getattr(compiled.state, name), getattr(eager.state, name))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 SHARE: Final = 0.1
 DILATION: Final = 0
 #: For so many frames a lost mask is borrowed from a neighbour.
-REACH: Final = 5
+REACH: Final = 3
 
 _ROWS, _COLUMNS, _PATCH = 16, 12, 16
 _PADDING = 2  # of the network's input, pixels: patch i covers the rows 16 i - 2 .. 16 i + 13

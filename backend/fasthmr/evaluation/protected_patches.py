@@ -28,7 +28,7 @@ from fasthmr.footage import open_footage
 from fasthmr.people import People, find_people
 
 SHARES: Final = (0.02, 0.05, 0.1, 0.25, 0.5)
-AGES: Final = (1, 3, 5, 15)  # frames
+AGES: Final = (1, 3, 5, 10, 30)  # frames
 SCHEDULES: Final = {
     "half of all tokens (the paper)": schedule_to(spare=TARGET),
     "half of the background": schedule_to(),
