@@ -8,8 +8,8 @@ the same schedule, the same static shapes and the same account of what was force
 * drop: the background patches farthest from the person go;
 * pool: background patches become means of 2 x 2 patches (4 x 4 and more where these are not enough).
 
-Both are plain PyTorch: they need no similarity, and no operator of their own. They know only the grid of 16 x 12
-patches that the published networks have.
+Both are plain PyTorch: they need no similarity, and no operator of their own. They know the grid of
+16 x 12 patches only, which the published networks have.
 """
 
 from __future__ import annotations
