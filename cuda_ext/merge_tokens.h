@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include <math.h>
+
 namespace fasthmr {
 
 // Pairs are ranked by whole numbers: keys on a grid of 2048 steps, so that scores are exact.
@@ -13,6 +15,22 @@ constexpr int kFineBits = 14;
 constexpr float kSmallest = 7.888609052210118e-31f;  // 2^-100: a key with nothing larger counts as zero
 constexpr int kRankShift = 25;                       // |score| < 2^23, so that a rank outweighs it
 constexpr int kIndexBits = 16;
+
+#ifdef __CUDACC__
+#define FASTHMR_EVERYWHERE __host__ __device__
+#else
+#define FASTHMR_EVERYWHERE
+#endif
+
+// What brings a key from fine whole numbers onto the grid, from the sum of their squares (below 2^40). The root is
+// taken in whole numbers, so that no processor rounds it another way: sixteen times the length, rounded down.
+FASTHMR_EVERYWHERE inline float fine_to_grid(std::int64_t squares) {
+  const std::int64_t wide = 256 * squares;
+  auto root = static_cast<std::int64_t>(sqrtf(static_cast<float>(wide)));  // near; below 2^24
+  while (root * root > wide) --root;
+  while ((root + 1) * (root + 1) <= wide) ++root;
+  return 16.0f * kGrid / static_cast<float>(root);  // IEEE's division: the build must not use fast math
+}
 
 // Arrays of B images with N tokens of C channels, and keys of D channels; all contiguous. L = N - count.
 template <typename Scalar>

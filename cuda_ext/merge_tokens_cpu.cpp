@@ -55,7 +55,7 @@ FASTHMR_ALSO_FOR_AVX2 void key_to_grid(const float* key, int width, float* on_gr
     fine[d] = std::nearbyint(key[d] * scale);
     squares += static_cast<double>(fine[d]) * fine[d];
   }
-  const float to_grid = kGrid / std::sqrt(static_cast<float>(squares));
+  const float to_grid = fine_to_grid(static_cast<std::int64_t>(squares));
   for (int d = 0; d < width; ++d) on_grid[d * stride] = std::nearbyint(fine[d] * to_grid);
 }
 

@@ -74,8 +74,7 @@ __device__ inline void key_to_grid(const float* __restrict__ key, float* on_grid
     on_grid[d] = fine;
   }
   for (int step = kWarp / 2; step > 0; step /= 2) squares += __shfl_xor_sync(kAll, squares, step);
-  // Division and square root are IEEE's here and everywhere else: the build must not use fast math.
-  const float to_grid = kGrid / sqrtf(static_cast<float>(squares));
+  const float to_grid = fine_to_grid(squares);
   for (int d = lane; d < width; d += kWarp) on_grid[d] = rintf(on_grid[d] * to_grid);
 }
 

@@ -10,9 +10,9 @@ first, then the lower index.
 **Similarity** is the cosine of the keys on a grid as fine as half precision, in whole numbers, so that the
 reference, the C++ kernel and the CUDA kernel choose the same pairs bit for bit. With ``a`` the largest
 component of a key and ``2**(e-1) <= a < 2**e``, the key times ``2**(14-e)`` is rounded to whole numbers
-``v``; these times ``float32(2048 / sqrt(sum v*v))`` are rounded again; the score of two keys is the sum of
-products, an exact whole number below ``2**24``. Keys that are smaller than ``2**-100`` or not finite count as
-zero.
+``v``; with ``r = isqrt(256 * sum(v*v))``, these times ``float32(2**15 / r)`` are rounded again; the score of
+two keys is the sum of products, an exact whole number below ``2**24``. Keys that are smaller than ``2**-100``
+or not finite count as zero.
 
 **Where it runs.** ``python build.py setup`` compiles the operator for the CPU, and for NVIDIA GPUs where
 ``nvcc`` is. Where nothing could be compiled, plain PyTorch (:mod:`fasthmr.encoder.merge_reference`) stands

@@ -37,9 +37,26 @@ def on_grid(metric: Tensor) -> Tensor:
     # A power of two from its bits: ldexp goes through a power function that need not be exact.
     scale = ((_FINE + 127 - exponent).int() << 23).view(torch.float32)
     fine = (keys * scale).round()
-    # Whole numbers below 2**53 add up exactly in any order; float32 is rounded to once, at the end.
-    length = fine.double().square().sum(dim=-1, keepdim=True).float().sqrt()
-    return (fine * (GRID / length.clamp_min(1.0))).round()
+    # Whole numbers below 2**53 add up exactly in any order.
+    return (fine * (16 * GRID / sixteen_lengths(fine.double().square().sum(dim=-1, keepdim=True)))).round()
+
+
+def sixteen_lengths(squares: Tensor) -> Tensor:
+    """Sixteen times the root of whole numbers, rounded down: exact, though PyTorch's root is not.
+
+    (On some CPUs ``torch.sqrt`` is off by a unit in the last place, which would move a key by a grid step.)
+
+    Args:
+        squares: float64 whole numbers below 2**40.
+
+    Returns:
+        float32 whole numbers; at least 1.
+    """
+    wide = 256 * squares
+    root = wide.sqrt().round()
+    root = torch.where(root * root > wide, root - 1, root)
+    root = torch.where((root + 1) * (root + 1) <= wide, root + 1, root)
+    return root.clamp_min(1.0).float()
 
 
 def partners(metric: Tensor, levels: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
