@@ -36,7 +36,8 @@ class PatchEmbed(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (B,C,H,W) to tokens (B,N,dim), row by row."""
-        return self.proj(images).flatten(2).transpose(1, 2)
+        # Laid out token by token: sums keep the layout of what they add, and every norm would copy otherwise.
+        return self.proj(images).flatten(2).transpose(1, 2).contiguous()
 
 
 class Attention(nn.Module):
@@ -128,7 +129,10 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Tokens (B,N,dim) to the same."""
-        return self.fc2(F.gelu(self.fc1(x)))
+        hidden = self.fc1(x)
+        # In place where nothing is learned: on a CPU, memory touched for the first time costs as much as the
+        # GELU itself.
+        return self.fc2(F.gelu(hidden) if hidden.requires_grad else torch.ops.aten.gelu_(hidden))
 
 
 class Block(nn.Module):
