@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From footage and tracks to encodings: crops are made while the network is busy with earlier ones.
+
+One pass over the footage serves everybody. A thread decodes and cuts; batches are filled across frames and
+people, and a few of them wait in a queue of fixed length, so that memory does not grow with the clip beyond
+the results (about 5 kB for each person in each frame).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fasthmr.encoder.crop_camera import box_information
+from fasthmr.encoder.crop_geometry import CropRule, CropSquare, rule_for, square_of
+from fasthmr.encoder.crops import crop_people
+from fasthmr.encoder.encoding import Encoding
+from fasthmr.encoder.model import HMROutput
+from fasthmr.encoder.protection import track_levels
+from fasthmr.encoder.runner import EncoderRunner
+from fasthmr.errors import BadInput
+from fasthmr.progress import Progress
+
+if TYPE_CHECKING:
+    from fasthmr.footage import Footage
+    from fasthmr.people import People, Track
+
+STAGE: Final = "encode"
+
+# Batches that wait at most, and how often a waiting thread looks whether the work was given up.
+_WAITING: Final = 2
+_LOOK: Final = 0.05  # seconds
+
+
+def encode_people(
+    footage: Footage,
+    people: People,
+    tracks: Sequence[Track],
+    intrinsics: np.ndarray,
+    runner: EncoderRunner,
+    progress: Progress | None = None,
+    rule: CropRule | None = None,
+) -> list[Encoding]:
+    """Encode each person in every frame in which the person was seen.
+
+    Args:
+        footage: the clip in which the people were found, between the same start and end.
+        people: everybody in it.
+        tracks: whom to encode.
+        intrinsics: (3, 3) camera matrix, which CameraHMR is told of.
+        runner: the network. If it merges tokens, the people's masks say which patches it keeps.
+        progress: stage "encode", one unit for each person in each frame.
+        rule: how boxes become squares; None for what the network was trained with.
+
+    Returns:
+        One encoding for each track, in their order, with all of the track's frames.
+
+    Raises:
+        Cancelled: the user cancelled; at the latest after one layer of the network.
+        BadInput: the footage cannot be decoded as before, or the network gives numbers that are not finite.
+        BadCall: the GPU's memory does not hold one crop.
+    """
+    progress = progress or Progress()
+    if not tracks:
+        return []
+    total = sum(len(track) for track in tracks)
+    progress.report(STAGE, 0, total)
+    runner.prepare()
+    results = [_Results(track, runner) for track in tracks]
+    work = _Work(footage, people, tracks, intrinsics, runner, rule or rule_for(runner.model.config.kind))
+    done = 0
+
+    def still_wanted() -> None:
+        progress.report(STAGE, done, total)
+
+    with work.running() as batches:
+        for batch in batches(still_wanted):
+            output = runner.encode(batch.crops, batch.box_info, batch.levels, still_wanted)
+            forced = output.state.forced if output.state is not None else None
+            for place, (person, row) in enumerate(batch.places):
+                results[person].put(row, output, forced, place, batch.squares[place])
+            done += len(batch.places)
+            still_wanted()
+    encodings = [result.finished() for result in results]
+    _tell_forced(encodings, runner, progress)
+    return encodings
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Crops that travel together.
+
+    Attributes:
+        crops: (B, 3, 256, 192) float32, on the GPU if there is one.
+        box_info: (B, 3) for CameraHMR.
+        levels: (B, 192) uint8 for a network that merges tokens.
+        squares: B.
+        places: B times which track, and which row of it.
+    """
+
+    crops: Tensor
+    box_info: Tensor | None
+    levels: Tensor | None
+    squares: list[CropSquare]
+    places: list[tuple[int, int]]
+
+
+class _Work:
+    """The thread that decodes and cuts, and the queue to it."""
+
+    def __init__(
+        self,
+        footage: Footage,
+        people: People,
+        tracks: Sequence[Track],
+        intrinsics: np.ndarray,
+        runner: EncoderRunner,
+        rule: CropRule,
+    ) -> None:
+        self._footage, self._image_size, self._intrinsics = footage, people.image_size, intrinsics
+        self._tracks, self._runner, self._rule = tracks, runner, rule
+        self._squares = [square_of(track.boxes, rule) for track in tracks]
+        self._queue: queue.Queue[_Batch | Exception | None] = queue.Queue(_WAITING)
+        self._given_up = threading.Event()
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Callable[[Callable[[], None]], Iterator[_Batch]]]:
+        """Run the thread while the block lasts; gives what iterates over the batches."""
+        thread = threading.Thread(target=self._produce, name="fasthmr-crops", daemon=True)
+        thread.start()
+        try:
+            yield self._batches
+        finally:
+            self._given_up.set()
+            thread.join()
+
+    def _batches(self, still_wanted: Callable[[], None]) -> Iterator[_Batch]:
+        """The batches as they come; an error of the thread is raised here."""
+        while True:
+            try:
+                batch = self._queue.get(timeout=_LOOK)
+            except queue.Empty:
+                still_wanted()
+                continue
+            if batch is None:
+                return
+            if isinstance(batch, Exception):
+                raise batch
+            yield batch
+
+    def _produce(self) -> None:
+        try:
+            for batch in self._make():
+                self._put(batch)
+            self._put(None)
+        except _GivenUp:
+            pass
+        except Exception as error:  # noqa: BLE001 (it is raised where the batches are read)
+            with contextlib.suppress(_GivenUp):
+                self._put(error)
+        finally:
+            self._footage.close()  # here, for a pass cannot be closed from another thread while it runs
+
+    def _put(self, item: _Batch | Exception | None) -> None:
+        while True:
+            self._go_on()
+            with contextlib.suppress(queue.Full):
+                self._queue.put(item, timeout=_LOOK)
+                return
+
+    def _go_on(self) -> None:
+        if self._given_up.is_set():
+            raise _GivenUp
+
+    def _make(self) -> Iterator[_Batch]:
+        """Decode, cut, and fill batches.
+
+        Raises:
+            BadInput: a frame that was there when the people were found is not there, or of another size.
+        """
+        wanted: dict[int, list[tuple[int, int]]] = {}
+        for person, track in enumerate(self._tracks):
+            for row, index in enumerate(track.frame_indices.tolist()):
+                wanted.setdefault(index, []).append((person, row))
+        levels = self._levels()
+        cut: list[Tensor] = []
+        places: list[tuple[int, int]] = []
+        for frame in self._footage:
+            self._go_on()
+            here = wanted.pop(frame.index, [])
+            if here:
+                if frame.image.shape[1::-1] != tuple(self._image_size):
+                    raise self._other_footage(f"frame {frame.index} has another size")
+                cut.append(self._cut(frame.image, [self._squares[person][row] for person, row in here]))
+                places += here
+            while len(places) >= self._runner.batch_size or (places and not wanted):
+                size = min(self._runner.batch_size, len(places))
+                crops = torch.cat(cut)
+                yield self._batch(crops[:size], places[:size], levels)
+                cut, places = [crops[size:]], places[size:]
+            if not wanted:
+                return
+        raise self._other_footage(f"{len(wanted)} frames are missing, the first is {min(wanted)}")
+
+    def _cut(self, image: np.ndarray, squares: list[CropSquare]) -> Tensor:
+        """Crops of one frame; on a GPU beside what the network does there."""
+        images, device = [image] * len(squares), self._runner.device
+        if device.type != "cuda":
+            return crop_people(images, squares, self._rule)
+        stream = torch.cuda.Stream(device)
+        with torch.cuda.stream(stream):
+            crops = crop_people(images, squares, self._rule, device)
+        stream.synchronize()
+        crops.record_stream(torch.cuda.default_stream(device))  # it is read there; not to be reused before
+        return crops
+
+    def _batch(self, crops: Tensor, places: list[tuple[int, int]], levels: list[np.ndarray] | None) -> _Batch:
+        squares = [self._squares[person][row] for person, row in places]
+        box_info = level = None
+        if self._runner.model.config.reads_box:
+            box_info = torch.from_numpy(box_information(squares, self._intrinsics))
+        if levels is not None:
+            level = torch.from_numpy(np.stack([levels[person][row] for person, row in places]))
+        return _Batch(crops, box_info, level, squares, places)
+
+    def _levels(self) -> list[np.ndarray] | None:
+        """For each track which patches not to merge, (T, 192); None if none are merged."""
+        if not self._runner.merges:
+            return None
+        levels = []
+        for track, squares in zip(self._tracks, self._squares, strict=True):
+            self._go_on()
+            levels.append(track_levels(track.masks, squares))
+        return levels
+
+    def _other_footage(self, what: str) -> BadInput:
+        return BadInput(
+            f"{self._footage.info.path} is not what it was when the people were found: {what}. "
+            "Delete the job's folder and run the job again."
+        )
+
+
+class _GivenUp(Exception):  # noqa: N818
+    """Nobody waits for the batches any more."""
+
+
+class _Results:
+    """The rows of one person, filled as they come."""
+
+    def __init__(self, track: Track, runner: EncoderRunner) -> None:
+        count = len(track)
+        self._track, self._kind = track, runner.model.config.kind
+        self._arrays = {
+            "rotmat": np.empty((count, 24, 3, 3), np.float32),
+            "betas": np.empty((count, 10), np.float32),
+            "camera": np.empty((count, 3), np.float32),
+            "token": np.empty((count, runner.model.config.head_dim), np.float32),
+        }
+        self._squares = np.empty((count, 3), np.float32)
+        self._forced = np.zeros(count, np.int32)
+
+    def put(self, row: int, output: HMROutput, forced: Tensor | None, place: int, square: CropSquare) -> None:
+        """Keep one crop's results."""
+        for name, array in self._arrays.items():
+            array[row] = getattr(output, name)[place].numpy()
+        self._squares[row] = square
+        if forced is not None:
+            self._forced[row] = int(forced[place])
+
+    def finished(self) -> Encoding:
+        return Encoding(
+            frame_indices=self._track.frame_indices,
+            squares=self._squares,
+            forced=self._forced,
+            kind=self._kind,
+            **self._arrays,
+        )
+
+
+def _tell_forced(encodings: Sequence[Encoding], runner: EncoderRunner, progress: Progress) -> None:
+    """Say in how many crops merging had to touch the person."""
+    if not runner.merges:
+        return
+    forced = np.concatenate([encoding.forced for encoding in encodings])
+    if short := int((forced > 0).sum()):
+        progress.log(
+            f"Background ran out in {short} of {len(forced)} crops: there {forced[forced > 0].mean():.1f} "
+            "merges on average took patches of the person. Keeping more tokens avoids it."
+        )
