@@ -122,6 +122,11 @@ def bench_merging(
             raise BadCall(f"{config.depth} layers cannot become {layers}. Choose 1 to {config.depth}.")
         target = config.tokens // 2 if target_tokens is None else target_tokens
         schedule = tuple(schedule_to(config.tokens, target) if schedule is None else schedule)
+        if len(schedule) > layers:
+            raise BadCall(
+                f"Tokens merge in {len(schedule)} layers, and only {layers} are left. Give more layers, or a "
+                "schedule of fewer."
+            )
         costs = {name: _cost(config, VARIANTS[name], layers, schedule) for name in names}
         models = variant_models(plain, layers, schedule, names)
         levels = person_levels(config.grid).to(device)
