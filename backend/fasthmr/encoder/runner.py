@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fasthmr.device import choose_precision
 from fasthmr.encoder.model import HMRModel, HMROutput
+from fasthmr.encoder.packed_linear import pack_linears_, packing_helps
 from fasthmr.encoder.static_graph import CudaRecorder, Outputs, Recorder, StaticGraph
 from fasthmr.encoder.token_merging import TokenState
 from fasthmr.errors import BadCall, BadInput
@@ -74,6 +75,9 @@ class EncoderRunner:
             raise BadCall(f"CUDA graphs need an NVIDIA GPU; the device is '{self.device}'. Leave them out.")
         self.name = name or f"the encoder ({model.config.kind})"
         self.model = model.cast_(self.dtype).to(self.device).eval()
+        rows = self.batch_size * model.config.tokens
+        if not compile and packing_helps(rows, self.dtype, self.device):
+            pack_linears_([self.model.backbone], rows)
         self._forward: Callable[..., HMROutput] = self.model
         if compile:
             self._forward = torch.compile(self.model, dynamic=False)
