@@ -259,8 +259,11 @@ def test_the_next_batch_is_cut_while_the_network_works() -> None:
     clip, runner = Clip(40), runner_of()
     ahead: list[bool] = []
     # The network does not go on before the frames of its next batch were read.
-    runner._forward = Waiting(lambda batch: ahead.append(until(lambda: len(clip.read) >= min(4 * batch + 4,
-    16)))) encoded(clip, [track_of(1, list(range(16)))], runner) assert ahead == [True] * 4
+    runner._forward = Waiting(
+        lambda batch: ahead.append(until(lambda: len(clip.read) >= min(4 * batch + 4, 16)))
+    )
+    encoded(clip, [track_of(1, list(range(16)))], runner)
+    assert ahead == [True] * 4
 
 
 def test_a_slow_network_does_not_let_the_queue_grow() -> None:
