@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 import fasthmr
+from fasthmr.device import PRECISIONS
 from fasthmr.errors import NobodyFound
 from fasthmr.progress import Progress
 
@@ -184,7 +185,11 @@ def stand_ins() -> dict[str, types.ModuleType]:
         "fasthmr.decoder.landmark_fit": {"fit_landmarks": fit_landmarks},
         "fasthmr.placement": {"camera_intrinsics": camera_intrinsics, "place": place},
         "fasthmr.preview": {"render_preview": render_preview},
-        "fasthmr.device": {"choose_device": choose_device, "expected_device": lambda: "cpu"},
+        "fasthmr.device": {
+            "choose_device": choose_device,
+            "expected_device": lambda: "cpu",
+            "PRECISIONS": PRECISIONS,
+        },
     }
     modules = {}
     for name, values in contents.items():

@@ -73,7 +73,7 @@ class Models:
             BadInput: it is damaged, or of another network.
             BadCall: the device or the precision is not possible here.
         """
-        from fasthmr.device import choose_device
+        from fasthmr.device import choose_device, choose_precision
         from fasthmr.encoder.checkpoint import load_checkpoint
         from fasthmr.encoder.runner import EncoderRunner
         from fasthmr.encoder.token_merging import TokenMerging, schedule_to
@@ -82,10 +82,12 @@ class Models:
         if self._encoder is None or self._encoder[0] != wanted:
             self._encoder = None  # two of them may not fit into memory
             device = choose_device(choice.device)
-            model = load_checkpoint(choice.checkpoint, choice.kind)
+            dtype = choose_precision(device, choice.precision)
+            model = load_checkpoint(choice.checkpoint, choice.kind, dtype=dtype, device=device)
             if choice.tokens < model.config.tokens:
                 model.reduction = TokenMerging(schedule_to(model.config.tokens, choice.tokens))
-            runner = EncoderRunner(model, device, precision=choice.precision)
+            name = f"The encoder of {choice.checkpoint}"
+            runner = EncoderRunner(model, device, precision=choice.precision, name=name)
             self._encoder = (wanted, runner)
         return self._encoder[1]
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from fasthmr.device import PRECISIONS
 from fasthmr.errors import BadCall, MissingModel
 from fasthmr.progress import Progress
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from fasthmr.footage import Footage
 
 MODELS: Final = ("open", "hmr2", "camerahmr")
-PRECISIONS: Final = ("auto", "fp32", "bf16", "fp16")
 # An encoder sees a crop as 192 patches; multiples of 16 fill the tiles of matrix units.
 ALL_TOKENS: Final = 192
 FEWEST_TOKENS: Final = 32

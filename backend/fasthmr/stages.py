@@ -153,12 +153,9 @@ def encode_everyone(
 
     def encode(track: Track) -> Encoding:
         if not made:
-            job.progress.report("encode", 0, sum(len(one) for one in missing))
+            job.progress.report("encode", 0, sum(len(one) for one in missing))  # loading takes a while
             runner = models.encoder(choice)
-            try:
-                found = encode_people(clip.footage, people, missing, intrinsics, runner, job.progress)
-            finally:
-                clip.footage.close()
+            found = encode_people(clip.footage, people, missing, intrinsics, runner, job.progress)
             made.update({one.person: encoding for one, encoding in zip(missing, found, strict=True)})
         return made[track.person]
 
