@@ -91,6 +91,17 @@ def test_words_that_mean_nothing(words: list[str], capsys: pytest.CaptureFixture
     assert words[1] in capsys.readouterr().err
 
 
+def test_operator_for_one_size(capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    monkeypatch.setattr(signal, "signal", lambda *arguments: None)
+    words = "operator --size small --batch 2 --device cpu --precision fp32 --repeats 2 --json"
+    assert cli.main(["bench", *words.split()]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert len(figures["rows"]) == 1
+    assert figures["settings"]["repeats"] == 2
+    assert cli.main(["bench", *words.replace("--size small", "").split()[:-1]]) == 0
+    assert len(capsys.readouterr().out.splitlines()) > 2
+
+
 def test_a_real_run_prints_one_line_of_json(capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
     monkeypatch.setattr(signal, "signal", lambda *arguments: None)
     words = "merging --size small --device cpu --batch 1 --repeats 1 --json"

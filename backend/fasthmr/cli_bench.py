@@ -55,6 +55,13 @@ def add_commands(benches: Any) -> None:
     merging.add_argument("--repeats", type=int, default=5, metavar="N", help="rounds that are timed (5)")
     merging.add_argument("--json", action="store_true", help="print JSON")
 
+    operator = command_parser(benches, "operator", _operator, "one merge of tokens against plain PyTorch")
+    operator.add_argument("--size", choices=_SIZES, help="shapes of which network (both)")
+    _add_batches(operator)
+    _add_where(operator)
+    operator.add_argument("--repeats", type=int, default=50, metavar="N", help="rounds that are timed (50)")
+    operator.add_argument("--json", action="store_true", help="print JSON")
+
 
 def _pipeline(options: argparse.Namespace, cancelled: threading.Event) -> int:
     from fasthmr.cli_progress import CommandProgress
@@ -90,8 +97,26 @@ def _merging(options: argparse.Namespace, cancelled: threading.Event) -> int:
     return _show(options, figures, as_text)
 
 
+def _operator(options: argparse.Namespace, cancelled: threading.Event) -> int:
+    from fasthmr.cli_progress import CommandProgress
+    from fasthmr.device import choose_device, choose_precision
+    from fasthmr.evaluation.bench_operator import as_text, bench_operator
+
+    device = choose_device(options.device)
+    with CommandProgress(cancelled) as progress:
+        figures = bench_operator(
+            device=device,
+            precision=choose_precision(device, options.precision),
+            batches=options.batch,
+            sizes=(options.size,) if options.size else _SIZES,
+            repeats=options.repeats,
+            progress=progress,
+        )
+    return _show(options, figures, as_text)
+
+
 def _network(model: str, size: str) -> EncoderConfig:
-    """The sizes of a network; a small one has the family's head input, so that each family can be small."""
+    """The sizes of a network; there is one small network, our own, whatever the model."""
     from fasthmr.encoder.config import PUBLISHED, SMALL_OPEN
 
     return SMALL_OPEN if size == "small" or model == "open" else PUBLISHED[model]
