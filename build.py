@@ -50,6 +50,7 @@ DEMO_CLIP = "Sports2D/Demo/demo.mp4"
 
 BODY = ROOT / "backend/fasthmr/body/open_body.npz"
 BUNDLE = ROOT / "backend/fasthmr/weights/pose_landmarker.task"
+OPERATOR = ROOT / "backend/fasthmr/encoder/compiled/stamp.json"
 EXTENSION = "recover_motion"
 ADDON_TESTS = ROOT / "tests/blender_addon"
 
@@ -301,7 +302,7 @@ def install_backend(folder: str = ".venv", extra: str = "") -> Environment:
 
 
 def ready_backend(extra: str = "") -> Environment:
-    """Make ``.venv`` ready to recover motion: the backend, the perception bundle and the open body."""
+    """Make ``.venv`` ready to recover motion: the backend, detector and body, the compiled operator."""
     env = install_backend(extra=extra)
     env.step(
         "people",
@@ -309,6 +310,14 @@ def ready_backend(extra: str = "") -> Environment:
         (ROOT / "backend/fasthmr/people/bundle.py").read_text(encoding="utf-8"),
         lambda: must_run("Fetching the weights", [env.python, "-m", "fasthmr.people.bundle", BUNDLE]),
         makes=BUNDLE,
+    )
+    sources = sorted(p for p in (ROOT / "cuda_ext").iterdir() if p.is_file())
+    env.step(
+        "operator",
+        "Compiling the operator that merges tokens (a minute; only where there is a C++ compiler)",
+        [cuda_build(), *(p.name + p.read_text(encoding="utf-8") for p in sources)],
+        lambda: run([env.python, ROOT / "cuda_ext/build_extension.py"]) and None,  # it says what went wrong
+        makes=OPERATOR,
     )
     if not BODY.is_file():
         raise SetupError(f"The body file {BODY} is missing: get it back with git, or run build.py body.")

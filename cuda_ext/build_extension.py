@@ -124,7 +124,7 @@ def compile_into(into: Path, cuda: bool) -> Path:
     from torch.utils import cpp_extension
 
     windows = sys.platform == "win32"
-    flags = ["/O2", "/openmp"] if windows else ["-O3", "-fvisibility=hidden"]
+    flags = ["/O2", "/openmp"] if windows else ["-O3", "-fno-math-errno", "-fvisibility=hidden"]
     link = [] if windows else ["-Wl,-s"] if sys.platform.startswith("linux") else []
     if sys.platform.startswith("linux"):
         flags.append("-fopenmp")  # at::parallel_for is a header; it uses PyTorch's own threads

@@ -13,11 +13,11 @@
 #include <c10/util/BFloat16.h>
 #include <c10/util/Half.h>
 
-// Compiled twice, for any x86-64 processor and for those since 2013; the right one is taken when it is loaded.
+// Compiled twice, for any x86-64 processor and for those that have the feature; chosen when it is loaded.
 #if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
-#define FASTHMR_ALSO_FOR_AVX2 __attribute__((target_clones("arch=haswell", "default")))
+#define FASTHMR_ALSO_WITH(feature) __attribute__((target_clones(feature, "default")))
 #else
-#define FASTHMR_ALSO_FOR_AVX2
+#define FASTHMR_ALSO_WITH(feature)
 #endif
 
 namespace fasthmr {
@@ -25,6 +25,7 @@ namespace {
 
 constexpr int kRows = 4;      // scores of so many even tokens at once: each odd key is loaded once for them
 constexpr int kColumns = 16;  // odd tokens are padded to a multiple of it
+constexpr float kLargest = 3.4028234663852886e38f;
 
 // The pairs of one image.
 struct Pairs {
@@ -35,44 +36,75 @@ struct Pairs {
 };
 
 // Brings a key onto the grid and writes it with a stride, so that odd keys can lie beside one another.
-FASTHMR_ALSO_FOR_AVX2 void key_to_grid(const float* key, int width, float* on_grid, int stride, float* fine) {
-  float largest = 0.0f;
-  bool sound = true;
+// Sums and maxima are taken over whole numbers: those a compiler may reorder, and so vectorise.
+FASTHMR_ALSO_WITH("avx2") void key_to_grid(const float* key, int width, float* on_grid, int stride, float* fine) {
+  std::int32_t largest_bits = 0;  // of absolute values, whose bits are in the order of their size
   for (int d = 0; d < width; ++d) {
-    const float size = std::fabs(key[d]);
-    sound &= size <= 3.4028234663852886e38f;  // false for infinity and NaN
-    largest = std::max(largest, size);
+    std::int32_t bits;
+    std::memcpy(&bits, key + d, sizeof bits);
+    largest_bits = std::max(largest_bits, bits & 0x7fffffff);
   }
-  if (!sound || largest < kSmallest) {
+  float largest;
+  std::memcpy(&largest, &largest_bits, sizeof largest);
+  if (!(largest >= kSmallest && largest <= kLargest)) {  // also where it is infinite or not a number
     for (int d = 0; d < width; ++d) on_grid[d * stride] = 0.0f;
     return;
   }
   int exponent;
   std::frexp(largest, &exponent);
   const float scale = std::ldexp(1.0f, kFineBits - exponent);
-  double squares = 0.0;  // whole numbers below 2^53: exact
+  std::int64_t squares = 0;
   for (int d = 0; d < width; ++d) {
-    fine[d] = std::nearbyint(key[d] * scale);
-    squares += static_cast<double>(fine[d]) * fine[d];
+    fine[d] = rintf(key[d] * scale);
+    const auto whole = static_cast<std::int32_t>(fine[d]);
+    squares += static_cast<std::int64_t>(whole) * whole;
   }
-  const float to_grid = fine_to_grid(static_cast<std::int64_t>(squares));
-  for (int d = 0; d < width; ++d) on_grid[d * stride] = std::nearbyint(fine[d] * to_grid);
+  const float to_grid = fine_to_grid(squares);
+  for (int d = 0; d < width; ++d) fine[d] = rintf(fine[d] * to_grid);
+  for (int d = 0; d < width; ++d) on_grid[d * stride] = fine[d];
 }
 
+// Eight numbers at once, where the compiler knows how to say that.
+#if defined(__GNUC__)
+typedef float Eight __attribute__((vector_size(32), aligned(4), may_alias));
+#else
+struct Eight {
+  float number[8];
+  Eight& operator+=(const Eight& other) {
+    for (int i = 0; i < 8; ++i) number[i] += other.number[i];
+    return *this;
+  }
+  friend Eight operator*(float factor, const Eight& eight) {
+    Eight product;
+    for (int i = 0; i < 8; ++i) product.number[i] = factor * eight.number[i];
+    return product;
+  }
+};
+#endif
+
 // Scores of kRows even tokens with all odd ones. `even_keys` is (kRows, width), `odd_keys` (width, columns).
-FASTHMR_ALSO_FOR_AVX2 void scores_of(
+FASTHMR_ALSO_WITH("fma") void scores_of(
     const float* even_keys, const float* odd_keys, int width, int columns, float* score) {
+  static_assert(kRows == 4 && kColumns == 16);
+  const float *key0 = even_keys, *key1 = key0 + width, *key2 = key1 + width, *key3 = key2 + width;
   for (int from = 0; from < columns; from += kColumns) {
-    float sum[kRows][kColumns] = {};
-    for (int d = 0; d < width; ++d) {
-      const float* odd = odd_keys + static_cast<std::int64_t>(d) * columns + from;
-      for (int row = 0; row < kRows; ++row) {
-        const float even = even_keys[row * width + d];
-        for (int column = 0; column < kColumns; ++column) sum[row][column] += even * odd[column];
-      }
+    Eight sum[8] = {};  // named one by one below, so that they stay in registers
+    const float* odd = odd_keys + from;
+    for (int d = 0; d < width; ++d, odd += columns) {
+      Eight low, high;
+      std::memcpy(&low, odd, sizeof low);
+      std::memcpy(&high, odd + 8, sizeof high);
+      sum[0] += key0[d] * low;
+      sum[1] += key0[d] * high;
+      sum[2] += key1[d] * low;
+      sum[3] += key1[d] * high;
+      sum[4] += key2[d] * low;
+      sum[5] += key2[d] * high;
+      sum[6] += key3[d] * low;
+      sum[7] += key3[d] * high;
     }
     for (int row = 0; row < kRows; ++row) {
-      std::copy(sum[row], sum[row] + kColumns, score + static_cast<std::int64_t>(row) * columns + from);
+      std::memcpy(score + static_cast<std::int64_t>(row) * columns + from, &sum[2 * row], 2 * sizeof(Eight));
     }
   }
 }

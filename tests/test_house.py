@@ -28,7 +28,7 @@ SOURCES = sorted(
     ]
 )
 LONGEST = {
-    "build.py": 650,
+    "build.py": 660,
     "tests/test_build.py": 500,
 }  # one file by design: all that a fresh clone has to run
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -207,6 +207,21 @@ def _body() -> str:
     return f"{body.name}, {len(body.v_template)} vertices, {body.licence.partition('. ')[0]}"
 
 
+def _operator() -> str:
+    import torch
+
+    from fasthmr.encoder.merge_operator import merge_tokens, operator_state
+
+    # Of four equal tokens the first merges into the second, the lower index going first.
+    equal, levels = torch.ones(1, 4, 2), torch.zeros(1, 4, dtype=torch.uint8)
+    merged = merge_tokens(equal, equal, torch.ones(1, 4), levels, 1)
+    if merged.assignment.tolist() != [[0, 0, 1, 2]]:
+        raise Trouble(f"{operator_state()}, and merges wrongly", "Delete .venv and run the setup again.")
+    if not operator_state().startswith("compiled"):
+        raise Trouble(operator_state(), "Tokens are merged all the same, only more slowly.")
+    return operator_state()
+
+
 def _disk() -> str:
     found = []
     for place in {str(Path.cwd()): None, tempfile.gettempdir(): None}:
@@ -274,6 +289,7 @@ EXAMINATIONS: Final = (
     Examination("images", _images, _INSTALL),
     Examination("perception", _perception, _INSTALL),
     Examination("body", _body, _INSTALL),
+    Examination("operator", _operator, _INSTALL, required=False),
     Examination("disk", _disk, "Free some space.", required=False),
     Examination("memory", _memory, "Close other programs.", required=False),
     Examination("preview", _preview, "Previews cannot be rendered; everything else works.", required=False),

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -58,7 +59,13 @@ def test_cuda_part_of_the_binding_compiles(tmp_path: Path) -> None:
     """With the headers that every PyTorch carries; linking it needs a PyTorch for CUDA."""
     from torch.utils import cpp_extension
 
-    home = Path(str(NVCC)).resolve().parents[1]
+    (tmp_path / "empty.cu").touch()
+    plan = subprocess.run(
+        [str(NVCC), "--dryrun", "-c", str(tmp_path / "empty.cu")], capture_output=True, text=True, check=True
+    )
+    top = re.search(r"^#\$ TOP=(.*)$", plan.stderr, flags=re.MULTILINE)
+    assert top
+    home = Path(top[1])
     places = [home / "include", *sorted((home / "targets").glob("*/include"))]
     include = next((place for place in places if (place / "cuda_runtime_api.h").exists()), None)
     if include is None:
