@@ -14,7 +14,7 @@ import torch
 from fasthmr.encoder import checkpoint_check, load_checkpoint, save_checkpoint
 from fasthmr.encoder.config import HMR2
 from fasthmr.encoder.convert import PRECISIONS, convert_checkpoint, show_checkpoint
-from fasthmr.encoder.layout import is_read_out, parameter_count, tensor_shapes
+from fasthmr.encoder.layout import parameter_count, stays_exact, tensor_shapes
 from fasthmr.encoder.random_weights import random_state
 from fasthmr.errors import BadCall, BadInput, MissingModel
 from tests.encoder.small_sizes import TINY_CAMERAHMR, TINY_HMR2
@@ -42,7 +42,7 @@ def test_converted_network_is_the_rounded_one(tmp_path: Path, kind: str, precisi
     convert_checkpoint(path, kind, precision, out)
     found = load_checkpoint(out, kind, simplify=False).state_dict()
     for name, one in random_state(CONFIGS[kind]).items():
-        expected = one if is_read_out(name) else one.to(PRECISIONS[precision]).float()
+        expected = one if stays_exact(name) else one.to(PRECISIONS[precision]).float()
         assert torch.equal(found[name], expected)
 
 
@@ -88,7 +88,7 @@ def test_what_is_shown_is_true(tmp_path: Path, kind: str) -> None:
     assert facts.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     convert_checkpoint(path, kind, "bf16", tmp_path / "b.safetensors")
     shown = show_checkpoint(tmp_path / "b.safetensors").to_json()
-    exact = sum(is_read_out(name) for name in tensor_shapes(CONFIGS[kind]))
+    exact = sum(stays_exact(name) for name in tensor_shapes(CONFIGS[kind]))
     assert shown["dtypes"] == {"bfloat16": facts.tensors - exact, "float32": exact}
 
 

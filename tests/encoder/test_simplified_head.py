@@ -53,6 +53,18 @@ def test_half_precision_is_as_near_to_the_truth_as_the_plain_form(
     assert error < 1.5 * usual
 
 
+def test_head_in_float32_gets_more_from_the_same_half_precision_tokens() -> None:
+    """What keeping the head in float32 is for."""
+    half = tokens(dtype=torch.bfloat16)
+    exact = smpl_head(TINY_CAMERAHMR)(half.double(), BOX)
+    rounded = smpl_head(TINY_CAMERAHMR, torch.bfloat16)(half, BOX)
+    plain = smpl_head(TINY_CAMERAHMR, torch.float32)
+    for head in (plain, SimplifiedHead(plain), SimplifiedHead(plain, "product")):
+        found = head(half, BOX)
+        assert {one.dtype for one in found} == {torch.float32}
+        assert (found[3] - exact[3]).abs().mean() < 0.2 * (rounded[3] - exact[3]).abs().mean()
+
+
 def test_attention_of_one_query_to_itself_is_one_matrix() -> None:
     part = PreNorm(24, SelfAttention(24, 3, 8)).double()
     x = torch.randn(4, 1, 24, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

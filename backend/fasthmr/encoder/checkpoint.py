@@ -53,7 +53,7 @@ def load_checkpoint(
         kind: "hmr2", "camerahmr" or "open".
         simplify: whether to leave out work that changes nothing (:meth:`HMRModel.simplify_`); such a network
             is not trained or saved.
-        dtype: precision of the weights; float32 when left out, whatever the file's. The last layers stay in
+        dtype: precision of the weights; float32 when left out, whatever the file's. The head stays in
             float32 (:meth:`HMRModel.cast_`).
         device: where to; the CPU when left out.
 
@@ -68,10 +68,10 @@ def load_checkpoint(
     check_numbers(path, state)
     state = {name: one.contiguous() for name, one in state.items()}  # a file may hold views
     model = HMRModel.from_state(config, state, metadata.get("plan"))
+    model.cast_(dtype or torch.float32)
     if simplify:
-        model.smpl_head.float()  # products of matrices are rounded once, not twice
         model.simplify_()
-    return model.cast_(dtype or torch.float32).to(device or "cpu")
+    return model.to(device or "cpu")
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], Metadata]:

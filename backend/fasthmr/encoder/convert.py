@@ -13,7 +13,7 @@ import torch
 from fasthmr.encoder.checkpoint import METADATA_KEY, read_weights
 from fasthmr.encoder.checkpoint_check import check_fit, check_numbers, config_for, kind_of_weights
 from fasthmr.encoder.file_kinds import AGAIN, kind_of_file
-from fasthmr.encoder.layout import is_read_out, parameter_count, tensor_shapes
+from fasthmr.encoder.layout import parameter_count, stays_exact, tensor_shapes
 from fasthmr.encoder.safetensors_files import write_safetensors
 from fasthmr.encoder.torch_files import DamagedFile, check_sums
 from fasthmr.errors import BadCall, BadInput
@@ -96,8 +96,8 @@ def show_checkpoint(path: Path) -> CheckpointFacts:
 def convert_checkpoint(path: Path, kind: str, precision: str, out: Path) -> None:
     """Write the network of a checkpoint as safetensors that say what they are.
 
-    The last layers and the mean body stay in float32 (:meth:`fasthmr.encoder.model.HMRModel.cast_`). A plan
-    of merged layers goes along. The result is written whole or not at all, one tensor at a time.
+    The head stays in float32 (:func:`fasthmr.encoder.layout.stays_exact`). A plan of merged layers goes along.
+    The result is written whole or not at all, one tensor at a time.
 
     Args:
         path: the checkpoint.
@@ -123,7 +123,7 @@ def convert_checkpoint(path: Path, kind: str, precision: str, out: Path) -> None
     _check_whole(path)
     check_numbers(path, state)
     limit = torch.finfo(dtype).max
-    large = [name for name, one in state.items() if not is_read_out(name) and one.abs().max() > limit]
+    large = [name for name, one in state.items() if not stays_exact(name) and one.abs().max() > limit]
     if large:
         raise BadInput(
             f"The checkpoint {path} holds numbers beyond {limit:.0f}, which {precision} does not have "
@@ -135,7 +135,7 @@ def convert_checkpoint(path: Path, kind: str, precision: str, out: Path) -> None
         out,
         {name: state[name] for name in tensor_shapes(config)},
         {METADATA_KEY: content},
-        lambda name, _: torch.float32 if is_read_out(name) else dtype,
+        lambda name, _: torch.float32 if stays_exact(name) else dtype,
     )
 
 

@@ -23,9 +23,13 @@ def tensor_shapes(config: EncoderConfig) -> dict[str, Shape]:
     return dict([*_backbone(config), *_head(config)])
 
 
-def is_read_out(name: str) -> bool:
-    """Whether a tensor belongs to the last layers or the mean body: small, and kept in float32."""
-    return name.startswith(("smpl_head.dec", "smpl_head.init_"))
+def stays_exact(name: str) -> bool:
+    """Whether a tensor stays in float32 when the network is brought to half precision.
+
+    The head does: it is a sixteenth of the weights and, with one query, next to none of the work, and in
+    bfloat16 it alone turned joints by 0.6 degrees on average (random weights; 0.04 so).
+    """
+    return name.startswith("smpl_head.")
 
 
 def parameter_count(config: EncoderConfig) -> int:

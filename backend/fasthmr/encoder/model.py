@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from fasthmr.encoder.config import EncoderConfig
-from fasthmr.encoder.layout import is_read_out
 from fasthmr.encoder.simplified_head import KeysValues, SimplifiedHead
 from fasthmr.encoder.smpl_head import SMPLHead
 from fasthmr.encoder.vit import VisionTransformer
@@ -130,17 +129,16 @@ class HMRModel(nn.Module):
         return self
 
     def cast_(self, dtype: torch.dtype) -> HMRModel:
-        """Change the precision of the weights, all but the last layers and the mean body.
+        """Change the precision of the vision transformer's weights; the head stays in float32 at least.
 
-        Those stay in float32 at least: they cost nothing, and a pose would lose by it. (``model.to(dtype)``
-        works as well, and rounds them too.)
+        The head is little work, and a pose would lose by it (:func:`fasthmr.encoder.layout.stays_exact`).
+        ``model.to(dtype)`` works as well, and rounds it too.
 
         Returns:
             The network itself.
         """
-        wide = torch.promote_types(dtype, torch.float32)
-        for name, tensor in [*self.named_parameters(), *self.named_buffers()]:
-            tensor.data = tensor.data.to(wide if is_read_out(name) else dtype)
+        self.backbone.to(dtype)
+        self.smpl_head.to(torch.promote_types(dtype, torch.float32))
         return self
 
     @property

@@ -132,7 +132,7 @@ class SimplifiedHead(BodyReadOut):
         """Read the body.
 
         Args:
-            tokens: (B,M,dim).
+            tokens: (B,M,dim), of any precision; the head works in that of its weights.
             box_info: (B,3), for CameraHMR.
 
         Returns:
@@ -166,11 +166,11 @@ class SimplifiedHead(BodyReadOut):
 
         def read(layer: int, q: Tensor) -> Tensor:
             sought = torch.bmm(q.transpose(0, 1), weights[layer, 0]).transpose(0, 1)  # (B,heads,dim)
-            # The heads stand where queries do: all of them look at the same tokens.
+            # The heads stand where queries do: all of them look at the same tokens, in the tokens' precision.
             seen = F.scaled_dot_product_attention(
-                sought[:, None], context, context, scale=1 / math.sqrt(self.width)
+                sought[:, None].to(tokens.dtype), context, context, scale=1 / math.sqrt(self.width)
             )
-            values = torch.bmm(seen[:, 0].transpose(0, 1), weights[layer, 1].transpose(1, 2))
+            values = torch.bmm(seen[:, 0].to(q.dtype).transpose(0, 1), weights[layer, 1].transpose(1, 2))
             return values.transpose(0, 1).flatten(1)
 
         return read
@@ -178,7 +178,9 @@ class SimplifiedHead(BodyReadOut):
     def _product(self, tokens: Tensor) -> _Reader:
         """Reading of keys and values that are made for all layers at once."""
         shape = (self.config.head_depth, 2, self.heads, self.width)
-        made = F.linear(tokens, self.to_kv).unflatten(-1, shape).permute(2, 3, 0, 4, 1, 5)
+        made = (
+            F.linear(tokens.to(self.to_kv.dtype), self.to_kv).unflatten(-1, shape).permute(2, 3, 0, 4, 1, 5)
+        )
 
         def read(layer: int, q: Tensor) -> Tensor:
             return F.scaled_dot_product_attention(q[:, :, None], made[layer, 0], made[layer, 1]).flatten(1)

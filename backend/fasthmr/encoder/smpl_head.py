@@ -192,15 +192,16 @@ class SMPLHead(BodyReadOut):
         """Read the body.
 
         Args:
-            tokens: (B,M,dim).
+            tokens: (B,M,dim), of any precision; the head works in that of its weights.
             box_info: (B,3), for CameraHMR (:meth:`query_input`).
 
         Returns:
             Rotations (B,24,3,3), shape (B,10), camera (B,3: s, tx, ty), and the query's final token
             (B,head_dim); float32 at least, whatever the precision of the weights.
         """
-        read = self.query_input(tokens.shape[0], box_info).to(tokens.dtype)
-        return self.read_out(self.transformer(read[:, None], tokens)[:, 0])
+        kind = self.transformer.pos_embedding.dtype
+        read = self.query_input(tokens.shape[0], box_info).to(kind)
+        return self.read_out(self.transformer(read[:, None], tokens.to(kind))[:, 0])
 
 
 def rotations(pose: Tensor) -> Tensor:
