@@ -96,8 +96,8 @@ def show_checkpoint(path: Path) -> CheckpointFacts:
 def convert_checkpoint(path: Path, kind: str, precision: str, out: Path) -> None:
     """Write the network of a checkpoint as safetensors that say what they are.
 
-    The head stays in float32 (:func:`fasthmr.encoder.layout.stays_exact`). A plan of merged layers goes along.
-    The result is written whole or not at all, one tensor at a time.
+    The head stays in float32 (:func:`fasthmr.encoder.layout.stays_exact`). A plan of merged layers goes
+    along. The result is written whole or not at all, one tensor at a time.
 
     Args:
         path: the checkpoint.
