@@ -63,7 +63,7 @@ def test_tokens_decide_whether_the_encoder_merges(choice: EncoderChoice) -> None
     assert models.encoder(choice).model.reduction is None
     reduction = models.encoder(dataclasses.replace(choice, tokens=96)).model.reduction
     assert reduction is not None
-    assert [reduction.count(layer) for layer in range(4)] == [40, 32, 16, 8]
+    assert [reduction.count(layer) for layer in range(4)] == [52, 26, 13, 5]
 
 
 def test_the_digest_is_that_of_the_file_and_read_once(

@@ -45,7 +45,7 @@ def add_commands(benches: Any) -> None:
     merging.add_argument("--layers", type=int, metavar="N", help="layers after merging (26 of 32)")
     merging.add_argument("--tokens", type=int, metavar="N", help="tokens after merging (half)")
     merging.add_argument(
-        "--schedule", type=_numbers, metavar="N,N", help="merges in each of the first layers (40,40,16)"
+        "--schedule", type=_numbers, metavar="N,N", help="merges in each of the first layers (52,26,13,5)"
     )
     _add_where(merging)
     merging.add_argument("--compile", action="store_true", help="run everything through torch.compile")

@@ -26,9 +26,7 @@ MUST_STAY = 2  # no patch of the image (a landmark token): merges last of all
 
 TOKENS = 192  # 16 x 12 patches of a crop of 256 x 192 pixels
 TARGET = 96  # half of them, and a multiple of 16: the paper's 90 leaves the GPU's tiles unfilled
-PER_LAYER = 40  # the paper's number a layer
 SPARE = 8  # see schedule_to
-_TILE = 8  # rows that matrix units take at once
 
 
 @dataclass(frozen=True)
@@ -75,46 +73,45 @@ class TokenReduction(Protocol):
 
 
 def schedule_to(
-    tokens: int = TOKENS, target: int = TARGET, per_layer: int = PER_LAYER, spare: int = SPARE
+    tokens: int = TOKENS, target: int = TARGET, per_layer: int | None = None, spare: int = SPARE
 ) -> tuple[int, ...]:
     """How many tokens merge in each layer, from the first on, until ``target`` are left.
 
     Only tokens at even positions merge away, about half of the background. So a layer that asks for more than
     that takes the person's, though background is left: the paper's 40, 40 and the rest does so from a person
-    of about 70 patches on. Here no layer asks for more than half of the background that there is when the
-    person fills all of the target but ``spare`` tokens.
+    of about 70 patches on. Here a layer takes half of the background that there is when the person fills all
+    of the target but ``spare`` tokens: as much as can be, as early as can be.
 
     Args:
         tokens: at the start.
         target: at the end; multiples of 16 fill the tiles of matrix units.
-        per_layer: the most in one layer.
+        per_layer: the most in one layer; None for no limit. The paper's counts are
+            ``schedule_to(per_layer=40, spare=96)``.
         spare: tokens of the target that are not the person's; more of them, fewer layers.
 
     Returns:
-        One count a layer: ``(40, 32, 16, 8)`` for the defaults.
+        One count a layer: ``(52, 26, 13, 5)`` for the defaults.
 
     Raises:
         BadCall: the target is not between 1 and ``tokens``, or ``per_layer`` or ``spare`` is not positive.
     """
     if not 1 <= target <= tokens:
         raise BadCall(f"{tokens} tokens cannot become {target}. Choose a target from 1 to {tokens}.")
-    if per_layer < 1 or spare < 1:
+    if spare < 1 or (per_layer is not None and per_layer < 1):
         raise BadCall(
             f"With {per_layer} merges a layer and {spare} spare tokens, merging never ends. Take 1 or more; "
-            f"{PER_LAYER} and {SPARE} are usual."
+            f"no limit and {SPARE} are usual."
         )
     person = max(0, target - spare)
     counts: list[int] = []
     while tokens > target:
-        half = (tokens - person) // 2
-        if half > _TILE:
-            half -= half % _TILE  # the tokens between, too, in whole tiles
-        counts.append(min(per_layer, tokens - target, half))
+        most = min(tokens - target, max(1, (tokens - person) // 2))
+        counts.append(most if per_layer is None else min(most, per_layer))
         tokens -= counts[-1]
     return tuple(counts)
 
 
-#: 40, 32, 16, 8.
+#: 52, 26, 13, 5.
 SCHEDULE: Final = schedule_to()
 
 

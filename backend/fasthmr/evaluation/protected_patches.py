@@ -30,7 +30,7 @@ from fasthmr.people import People, find_people
 SHARES: Final = (0.02, 0.05, 0.1, 0.25, 0.5)
 AGES: Final = (1, 3, 5, 10, 30)  # frames
 SCHEDULES: Final = {
-    "half of all tokens (the paper)": schedule_to(spare=TARGET),
+    "half of all tokens (the paper)": schedule_to(per_layer=40, spare=TARGET),
     "half of the background": schedule_to(),
 }
 _BATCH: Final = 8
