@@ -122,9 +122,13 @@ def runner_of(kind: str = "hmr2", batch_size: int = 4, merging: TokenMerging | N
 
 
 def encoded(
-    clip: Any, tracks: list[Track], runner: EncoderRunner, progress: Progress | None = None
+    clip: Any,
+    tracks: list[Track],
+    runner: EncoderRunner,
+    progress: Progress | None = None,
+    overlapped: bool | None = True,
 ) -> list[Encoding]:
-    return encode_people(clip, PEOPLE, tracks, INTRINSICS, runner, progress)
+    return encode_people(clip, PEOPLE, tracks, INTRINSICS, runner, progress, overlapped=overlapped)
 
 
 def one_after_the_other(clip: Clip, track: Track, runner: EncoderRunner) -> dict[str, np.ndarray]:
@@ -156,10 +160,11 @@ def no_thread_is_left() -> bool:
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
+@pytest.mark.parametrize("overlapped", [True, False])
 @pytest.mark.parametrize("batch_size", [1, 4, 32])
-def test_encodings_are_those_of_single_crops(kind: str, batch_size: int) -> None:
+def test_encodings_are_those_of_single_crops(kind: str, batch_size: int, overlapped: bool) -> None:
     clip, runner = Clip(20), runner_of(kind, batch_size, TokenMerging((70, 30)))
-    found = encoded(clip, TRACKS, runner)
+    found = encoded(clip, TRACKS, runner, overlapped=overlapped)
     assert [len(one) for one in found] == [7, 4]
     assert no_thread_is_left()
     assert clip.closed
@@ -281,7 +286,17 @@ def test_a_slow_network_does_not_let_the_queue_grow() -> None:
     assert max(most) <= 3 * 4
 
 
-def test_cancelled_while_frames_are_awaited() -> None:
+def test_on_a_cpu_there_is_no_thread() -> None:
+    runner = runner_of()
+    runner._forward = Waiting(lambda batch: seen.append(no_thread_is_left()))
+    for overlapped, alone in ((None, True), (True, False)):
+        seen: list[bool] = []
+        encoded(Clip(20), TRACKS, runner, overlapped=overlapped)
+        assert seen[0] == alone
+
+
+@pytest.mark.parametrize("overlapped", [True, False])
+def test_cancelled_while_frames_are_awaited(overlapped: bool) -> None:
     cancelled = threading.Event()
 
     class Slow(Clip):
@@ -294,7 +309,7 @@ def test_cancelled_while_frames_are_awaited() -> None:
 
     clip = Slow(10_000)
     with pytest.raises(Cancelled):
-        encoded(clip, [track_of(1, [1, 9000])], runner_of(), Notes(cancelled))
+        encoded(clip, [track_of(1, [1, 9000])], runner_of(), Notes(cancelled), overlapped)
     assert len(clip.read) < 1000
     assert no_thread_is_left()
     assert clip.closed
@@ -316,11 +331,12 @@ def test_cancelled_within_a_batch() -> None:
     assert no_thread_is_left()
 
 
+@pytest.mark.parametrize("overlapped", [True, False])
 @pytest.mark.parametrize("error", [BadInput("the file vanished"), ZeroDivisionError("a bug")])
-def test_an_error_while_decoding_is_raised_and_nothing_hangs(error: Exception) -> None:
+def test_an_error_while_decoding_is_raised_and_nothing_hangs(error: Exception, overlapped: bool) -> None:
     clip = Clip(20, fails_at=8, error=error)
     with pytest.raises(type(error), match=str(error)):
-        encoded(clip, TRACKS, runner_of(batch_size=2))
+        encoded(clip, TRACKS, runner_of(batch_size=2), overlapped=overlapped)
     assert no_thread_is_left()
     assert clip.closed
 

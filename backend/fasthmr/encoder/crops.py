@@ -35,6 +35,8 @@ from fasthmr.encoder.crop_geometry import (
 # Mean and deviation of ImageNet's channels R, G, B, in bytes.
 _MEAN: Final = 255 * np.array([0.485, 0.456, 0.406])
 _DEVIATION: Final = 255 * np.array([0.229, 0.224, 0.225])
+_SCALE: Final = (1 / _DEVIATION).astype(np.float32)[:, None, None]
+_SHIFT: Final = (-_MEAN / _DEVIATION).astype(np.float32)[:, None, None]
 # Where the Gaussian ends, in deviations: skimage's and scipy's.
 _TRUNCATE: Final = 4.0
 
@@ -67,21 +69,21 @@ def crop_people(
     if len(images) != len(squares):
         raise ValueError(f"{len(images)} images and {len(squares)} squares")
     device = torch.device(device)
-    crops = torch.empty((len(images), 3, CROP_SIDE, SEEN_COLUMNS), device=device)
     if device.type == "cpu":
+        # Not with PyTorch: its threads and those of a network that runs meanwhile would wait for each other.
+        crops = np.empty((len(images), 3, CROP_SIDE, SEEN_COLUMNS), np.float32)
         for crop, image, square in zip(crops, images, squares, strict=True):
-            crop.copy_(torch.from_numpy(cut(image, square, rule.blur(square.size))).permute(2, 0, 1))
-    else:
-        there: dict[int, Tensor] = {}
-        for crop, image, square in zip(crops, images, squares, strict=True):
-            if id(image) not in there:
-                there[id(image)] = torch.from_numpy(image).to(device)
-            crop.copy_(cut_by_matrices(there[id(image)], square, rule.blur(square.size)))
-    scale, shift = (
-        torch.tensor(values, dtype=torch.float32, device=device)[:, None, None]
-        for values in (1 / _DEVIATION, -_MEAN / _DEVIATION)
-    )
-    return crops.mul_(scale).add_(shift)
+            np.multiply(cut(image, square, rule.blur(square.size)).transpose(2, 0, 1), _SCALE, out=crop)
+            crop += _SHIFT
+        return torch.from_numpy(crops)
+    on_device = torch.empty((len(images), 3, CROP_SIDE, SEEN_COLUMNS), device=device)
+    there: dict[int, Tensor] = {}
+    for crop, image, square in zip(on_device, images, squares, strict=True):
+        if id(image) not in there:
+            there[id(image)] = torch.from_numpy(image).to(device)
+        crop.copy_(cut_by_matrices(there[id(image)], square, rule.blur(square.size)))
+    scale, shift = (torch.from_numpy(values).to(device) for values in (_SCALE, _SHIFT))
+    return on_device.mul_(scale).add_(shift)
 
 
 def cut(image: np.ndarray, square: CropSquare, blur: float) -> np.ndarray:
