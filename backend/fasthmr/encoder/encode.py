@@ -5,7 +5,7 @@ One pass over the footage serves everybody; batches are filled across frames and
 runs on a GPU, a thread decodes and cuts ahead, and a few batches wait in a queue of fixed length, so that
 memory does not grow with the clip beyond the results (about 5 kB for each person in each frame). On a CPU
 both take turns: the same cores do both, and a thread that takes one from the network's makes all of these
-wait (measured on two cores: 15 to 40 % slower than taking turns).
+wait (measured on two busy cores: 5 to 40 % slower than taking turns).
 """
 
 from __future__ import annotations
