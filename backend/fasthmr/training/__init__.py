@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training of the project's own networks. This version has none."""
+"""Networks made, or made smaller, on this machine."""
