@@ -189,7 +189,7 @@ class Environment:
         return [str(self.python), "-m", "pip", "-qq", *arguments]
 
     def step(
-        self, name: str, says: str, made_from: object, action: Callable[[], None], makes: Path | None = None
+        self, name: str, says: str, made_from: object, action: Callable[[], object], makes: Path | None = None
     ) -> None:
         """Do ``action`` once: not while ``makes`` exists and the stamp holds the hash of ``made_from``."""
         stamp = self.folder / "finished" / name
@@ -316,7 +316,7 @@ def ready_backend(extra: str = "") -> Environment:
         "operator",
         "Compiling the operator that merges tokens (a minute; only where there is a C++ compiler)",
         [cuda_build(), *(p.name + p.read_text(encoding="utf-8") for p in sources)],
-        lambda: run([env.python, ROOT / "cuda_ext/build_extension.py"]) and None,  # it says what went wrong
+        lambda: run([env.python, ROOT / "cuda_ext/build_extension.py"]),  # it says what went wrong
         makes=OPERATOR,
     )
     if not BODY.is_file():
