@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ import numpy as np
 import pytest
 
 from fasthmr import cli
+from fasthmr.decoder.landmark_fit import FitSettings
 from fasthmr.encoder import EncoderConfig
 from fasthmr.encoder.checkpoint import save_checkpoint
 from fasthmr.encoder.encoding import Encoding
 from fasthmr.encoder.random_weights import random_state
-from fasthmr.errors import BadInput, MissingModel
+from fasthmr.errors import BadInput, Cancelled, MissingModel
 from fasthmr.evidence import Evidence
 from fasthmr.models import Models
 from fasthmr.motion import Motion
@@ -52,6 +54,15 @@ def write_checkpoint(path: Path, kind: str = "hmr2", change: float = 0.0) -> Pat
     state["smpl_head.init_betas"] += change
     save_checkpoint(path, state, dataclasses.replace(TINY, kind=kind))
     return path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick_fit() -> Iterator[None]:
+    """The fit is not what is tested here: a fifth of its steps will do."""
+    quick = functools.partial(FitSettings, shape_steps=25, motion_steps=30)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fasthmr.decoder.landmark_fit.fit.FitSettings", quick)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +125,47 @@ def changed_stages(request: RecoverRequest, **change: object) -> list[str]:
     return [stage for stage in everything if stage not in reused]
 
 
-@pytest.mark.slow
+def test_only_people_who_are_not_encoded_yet_are(
+    job: tuple[RecoverRequest, Any, Stages], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fasthmr.encoder import encode
+
+    asked: list[list[int]] = []
+    really: Callable[..., Any] = encode.encode_people
+
+    def watch(footage: Any, people: Any, tracks: Any, *others: Any) -> Any:
+        asked.append([track.person for track in tracks])
+        return really(footage, people, tracks, *others)
+
+    monkeypatch.setattr(encode, "encode_people", watch)
+    one = dataclasses.replace(job[0], out=tmp_path / "out", start=3.0, end=3.4, person="1")
+    recover(one)
+    everyone = dataclasses.replace(one, person="all")
+    result = recover(everyone)
+    assert len(result.motions) == 2
+    assert asked == [[1], [2]]
+    (result.folder / "encoding.person01.npz").write_bytes(b"damaged")
+    (result.folder / "encoding.person02.npz").unlink()
+    recover(everyone)
+    assert asked == [[1], [2], [1, 2]]  # both in one pass
+
+
+def test_a_cancelled_encoder_leaves_what_was_finished(
+    job: tuple[RecoverRequest, Any, Stages], tmp_path: Path
+) -> None:
+    class Impatient(Stages):
+        def show(self, stage: str, done: int, total: int | None) -> None:
+            super().show(stage, done, total)
+            if stage == "encode" and done:
+                self.cancelled.set()
+
+    request = dataclasses.replace(job[0], out=tmp_path / "out")
+    with pytest.raises(Cancelled):
+        recover(request, Impatient())
+    assert not list(tmp_path.glob("out/*.job/encoding*"))
+    assert recover(request).reused == ("people",)
+
+
 def test_a_changed_encoder_is_asked_again(job: tuple[RecoverRequest, Any, Stages], tmp_path: Path) -> None:
     request = job[0]
     after = ["encode.person01", "fit.person01", "place"]
