@@ -66,20 +66,20 @@ def add_commands(trains: Any) -> None:
     eclm.add_argument("--json", action="store_true", help="print JSON")
 
 
-# Options of the search: name on the command line -> field of MergeRequest.
-_SEARCH: Final = {
-    "tau": "tau",
-    "variant": "variant",
-    "frames": "frames",
-    "plan": "plan",
-    "tokens": "tokens",
-    "minutes": "minutes",
-    "body": "body",
-    "camera_fov": "camera_fov",
-    "device": "device",
-    "precision": "precision",
-    "batch": "batch",
-}
+# Options of the search alone; MergeRequest calls them the same.
+_SEARCH: Final = (
+    "tau",
+    "variant",
+    "frames",
+    "plan",
+    "tokens",
+    "minutes",
+    "body",
+    "camera_fov",
+    "device",
+    "precision",
+    "batch",
+)
 
 
 def _eclm(options: argparse.Namespace, cancelled: threading.Event) -> int:
