@@ -308,7 +308,7 @@ def _settings(
         "precision": request.precision,
         "device": device.type,
         "batch": request.batch or (_BATCH_ON_GPU if device.type == "cuda" else _BATCH_ON_CPU),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "code": code_digest("encoder", "training", "body"),
     }
 
