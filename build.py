@@ -311,12 +311,12 @@ def ready_backend(extra: str = "") -> Environment:
         lambda: must_run("Fetching the weights", [env.python, "-m", "fasthmr.people.bundle", BUNDLE]),
         makes=BUNDLE,
     )
-    sources = sorted(p for p in (ROOT / "cuda_ext").iterdir() if p.is_file())
+    compile_operator = [env.python, ROOT / "cuda_ext/build_extension.py"]
     env.step(
         "operator",
         "Compiling the operator that merges tokens (a minute; only where there is a C++ compiler)",
-        [cuda_build(), *(p.name + p.read_text(encoding="utf-8") for p in sources)],
-        lambda: run([env.python, ROOT / "cuda_ext/build_extension.py"]),  # it says what went wrong
+        answer([*compile_operator, "--made-from"]),
+        lambda: run(compile_operator),  # it says what went wrong
         makes=OPERATOR,
     )
     if not BODY.is_file():

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib.metadata
 import json
 import os
 import platform
@@ -39,7 +40,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--into", type=Path, default=INTO, metavar="DIR", help="where the library goes")
     parser.add_argument("--cpu-only", action="store_true", help="leave the CUDA kernel out")
     parser.add_argument("--verbose", action="store_true", help="show what the compiler prints")
+    parser.add_argument(
+        "--made-from", action="store_true", help="only print what it would be made from and with"
+    )
     options = parser.parse_args(arguments)
+    if options.made_from:
+        sys.stdout.write(json.dumps(made_from()) + "\n")
+        return 0
     if not has_compiler():
         _say("There is no C++ compiler: tokens are merged in plain PyTorch, which is slower but the same.")
         return 0
@@ -85,8 +92,24 @@ def why_no_cuda() -> str | None:
     return None
 
 
+def made_from() -> list[str | None]:
+    """What decides how a library turns out; while it is the same there is nothing to compile again.
+
+    Found out without PyTorch's import, which takes seconds.
+    """
+    home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH") or "/usr/local/cuda"
+    nvcc = shutil.which("nvcc") or shutil.which("nvcc", path=str(Path(home) / "bin"))
+    cards = None  # PyTorch compiles for the GPUs that are there
+    if smi := shutil.which("nvidia-smi"):
+        query = [smi, "--query-gpu=compute_cap", "--format=csv,noheader"]
+        asked = subprocess.run(query, capture_output=True, text=True, check=False)
+        cards = asked.stdout.strip() if asked.returncode == 0 else None
+    compiler = os.environ.get("CXX", "") + str(has_compiler())
+    return [source_hash(), importlib.metadata.version("torch"), sys.version, compiler, nvcc, cards]
+
+
 def source_hash() -> str:
-    """Digest of everything in this folder that the library is made from."""
+    """Digest of everything in this folder that the library is made from (merge_operator.source_hash)."""
     digest = hashlib.sha256()
     for path in sorted(HERE.iterdir()):
         if path.suffix in {".cpp", ".cu", ".cuh", ".h", ".py"}:

@@ -164,6 +164,28 @@ def test_program_that_does_not_answer_is_given_up() -> None:
     assert build.answer(["there-is-no-such-program"]) == ""
 
 
+def test_operator_is_compiled_again_for_another_pytorch_or_toolkit(
+    environment: build.Environment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    compiled, stamp = [], tmp_path / "stamp.json"
+
+    def run(command: build.Command) -> int:
+        compiled.append(str(command[-1]))
+        stamp.touch()
+        return 0
+
+    made_from = ["torch 1", "torch 1", "torch 2", "torch 2 and nvcc"]
+    monkeypatch.setattr(build, "install_backend", lambda extra: environment)
+    monkeypatch.setattr(build, "must_run", lambda what, command: build.BUNDLE.touch())
+    monkeypatch.setattr(build, "BUNDLE", tmp_path / "bundle")
+    monkeypatch.setattr(build, "OPERATOR", stamp)
+    monkeypatch.setattr(build, "run", run)
+    for facts in made_from:
+        monkeypatch.setattr(build, "answer", lambda command, facts=facts: facts)
+        build.ready_backend()
+    assert compiled == [str(build.ROOT / "cuda_ext/build_extension.py")] * 3
+
+
 # --- which PyTorch
 
 

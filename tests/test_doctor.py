@@ -109,6 +109,34 @@ def test_the_open_body_loads() -> None:
     assert "vertices" in check.detail
 
 
+def test_what_merges_tokens_is_told() -> None:
+    from fasthmr.encoder.merge_operator import operator_state
+
+    check = examine([BY_NAME["operator"]]).checks[0]
+    assert check.ok == operator_state().startswith("compiled")
+    assert check.detail == operator_state()
+    assert not check.required
+
+
+@pytest.mark.parametrize("fault", ["wrong pairs", "no kernel image is available"])
+def test_an_operator_that_does_not_work_is_a_warning(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from fasthmr.encoder import merge_operator
+
+    def broken(tokens: torch.Tensor, *others: object) -> merge_operator.MergedTokens:
+        if fault != "wrong pairs":
+            raise RuntimeError(f"CUDA error: {fault}\nCompile with another option.")
+        return merge_operator.MergedTokens(*[torch.zeros(1, 4)] * 5)
+
+    monkeypatch.setattr(merge_operator, "merge_tokens", broken)
+    findings = examine([BY_NAME["operator"]])
+    assert findings.ok
+    assert not findings.checks[0].ok
+    assert ("merges wrongly" if fault == "wrong pairs" else fault) in findings.checks[0].detail
+    assert "run the setup again" in findings.checks[0].advice
+
+
 def test_missing_weights_are_required(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fake_parts: ModuleType
 ) -> None:

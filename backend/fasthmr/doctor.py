@@ -213,10 +213,15 @@ def _operator() -> str:
     from fasthmr.encoder.merge_operator import merge_tokens, operator_state
 
     # Of four equal tokens the first merges into the second, the lower index going first.
-    equal, levels = torch.ones(1, 4, 2), torch.zeros(1, 4, dtype=torch.uint8)
-    merged = merge_tokens(equal, equal, torch.ones(1, 4), levels, 1)
-    if merged.assignment.tolist() != [[0, 0, 1, 2]]:
-        raise Trouble(f"{operator_state()}, and merges wrongly", "Delete .venv and run the setup again.")
+    for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
+        equal, sizes = torch.ones(1, 4, 2, device=device), torch.ones(1, 4, device=device)
+        try:
+            places = merge_tokens(equal, equal, sizes, sizes.new_zeros(1, 4).byte(), 1).assignment.tolist()
+        except RuntimeError as error:  # a kernel compiled for another GPU, say
+            places = str(error).partition("\n")[0]
+        if places != [[0, 0, 1, 2]]:
+            what = f"{operator_state()}, but merges wrongly on '{device}' ({places})"
+            raise Trouble(what, "Delete the folder backend/fasthmr/encoder/compiled and run the setup again.")
     if not operator_state().startswith("compiled"):
         raise Trouble(operator_state(), "Tokens are merged all the same, only more slowly.")
     return operator_state()

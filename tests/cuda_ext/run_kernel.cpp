@@ -100,7 +100,11 @@ void run(std::ifstream& in, std::ofstream& out, fasthmr::MergeShape shape, int s
 
 }  // namespace
 
-int main(int, char** arguments) {
+int main(int count, char** arguments) {
+  if (count == 4) {  // N, D: only say how much shared memory they take
+    std::printf("%lld\n", fasthmr::SharedLayout::bytes(std::atoi(arguments[1]), std::atoi(arguments[2])));
+    return 0;
+  }
   std::ifstream in(arguments[1], std::ios::binary);
   std::ofstream out(arguments[2], std::ios::binary);
   const auto head = read<std::int32_t>(in, 9);

@@ -16,8 +16,8 @@ from fasthmr.encoder import merge_operator
 
 KERNELS = Path(__file__).resolve().parents[2] / "cuda_ext"
 NVCC = shutil.which("nvcc")
-# Ampere (A100, RTX 30), Ada (RTX 40), Hopper, Blackwell (B200, RTX 50).
-ARCHITECTURES = (80, 86, 89, 90, 100, 120)
+# Turing (RTX 20), Ampere (A100, RTX 30), Ada (RTX 40), Hopper, Blackwell (B200, RTX 50).
+ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +94,32 @@ def test_compiled_library_is_that_of_these_sources(builder: ModuleType) -> None:
     assert stamp["sources"] == builder.source_hash(), "run `python build.py setup`"
     assert stamp["torch"] == torch.__version__
     assert merge_operator.operator_state().startswith("compiled for the CPU")
+
+
+def test_builder_and_loader_agree_on_the_sources(builder: ModuleType) -> None:
+    assert builder.source_hash() == merge_operator.source_hash(merge_operator.SOURCES)
+    assert merge_operator.SOURCES == KERNELS
+
+
+def test_another_pytorch_or_toolkit_is_another_build(
+    builder: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def printed() -> str:
+        assert builder.main(["--made-from"]) == 0
+        return capsys.readouterr().out
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CUDA_HOME", str(tmp_path / "cuda"))
+    before = printed()
+    assert before == printed()
+    assert torch.__version__ in before
+    nvcc = tmp_path / "cuda/bin/nvcc"
+    nvcc.parent.mkdir(parents=True)
+    nvcc.touch(mode=0o755)
+    with_nvcc = printed()
+    assert with_nvcc != before
+    monkeypatch.setattr(builder.importlib.metadata, "version", lambda name: "9.9")
+    assert printed() != with_nvcc
 
 
 def test_without_a_compiler_one_line_says_what_that_means(

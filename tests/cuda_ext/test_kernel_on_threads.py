@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from fasthmr.encoder import merge_operator
 from fasthmr.encoder.merge_reference import merge_tokens_reference
 from tests.encoder.merge_cases import Case, assert_same_merge, naive_merge, random_case
 
@@ -124,6 +125,18 @@ def test_kernel_stands_constant_and_damaged_keys(program: Path, tmp_path: Path) 
     case.levels[1] = 1  # everything is protected
     assert run(program, case, 2, tmp_path).returncode == 0
     assert_same_merge(results(case, tmp_path), naive_merge(case))
+
+
+def test_kernel_is_asked_only_for_what_its_memory_holds(program: Path) -> None:
+    """The wrapper computes the kernel's shared memory as the kernel does, and knows where it ends."""
+    limit = merge_operator._CUDA_SHARED_BYTES
+    for length, width in ((192, 80), (193, 80), (199, 80), (200, 80), (1094, 20), (1771, 7), (7282, 1)):
+        said = subprocess.run(
+            [str(program), str(length), str(width), "bytes"], capture_output=True, text=True, check=True
+        )
+        tokens, metric = torch.empty(1, length, 4), torch.empty(1, length, width)
+        assert merge_operator._fits_kernel(tokens, metric) == (int(said.stdout) <= limit), (length, width)
+    assert merge_operator._fits_kernel(torch.empty(1, 192, 1280), torch.empty(1, 192, 80))
 
 
 SMALL = ((2, 33, 16, 12), 11)

@@ -21,6 +21,7 @@ under the same name.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import platform
@@ -35,14 +36,21 @@ from torch import Tensor
 from fasthmr.encoder.merge_reference import merge_tokens_reference
 
 COMPILED: Final = Path(__file__).parent / "compiled"
+SOURCES: Final = Path(__file__).parents[min(3, len(Path(__file__).parents) - 1)] / "cuda_ext"
 _NAME: Final = "fasthmr::merge_tokens"
 _SCHEMA: Final = (
     "(Tensor tokens, Tensor metric, Tensor sizes, Tensor levels, int count, bool weighted)"
     " -> (Tensor, Tensor, Tensor, Tensor, Tensor)"
 )
 _CUDA_TYPES: Final = (torch.float32, torch.float16, torch.bfloat16)
-# Shared memory of a block that every NVIDIA GPU since 2020 gives, less what the kernel takes beside keys.
-_CUDA_KEY_BYTES: Final = 90 * 1024
+# Shared memory that a block can have on every NVIDIA GPU that PyTorch still runs on (Turing has the least).
+# The kernel takes 62 KiB for 192 tokens with keys of 80.
+_CUDA_SHARED_BYTES: Final = 64 * 1024
+# Beyond these, sums of whole numbers would not be exact, or the compiled kernel's own numbers too small.
+_MOST_TOKENS: Final = 2**16 - 1
+_MOST_KEY_WIDTH: Final = 4096
+_MOST_CHANNELS: Final = 2**24 - 1
+_MOST_IMAGES: Final = 2**16 - 1
 
 _log = logging.getLogger(__name__)
 
@@ -88,7 +96,12 @@ def merge_tokens(
 
 
 def _fits_kernel(tokens: Tensor, metric: Tensor) -> bool:
-    return tokens.dtype in _CUDA_TYPES and metric.shape[1] * (metric.shape[2] | 1) * 4 <= _CUDA_KEY_BYTES
+    """Whether the CUDA kernel can do it: its types, and its shared memory (SharedLayout::bytes)."""
+    if tokens.dtype not in _CUDA_TYPES or metric.ndim != 3:
+        return False
+    length, width = metric.shape[1:]
+    stride = width + 1 - width % 2
+    return 16 * ((length + 1) // 2) + 4 * length * stride + length <= _CUDA_SHARED_BYTES
 
 
 def operator_state() -> str:
@@ -99,11 +112,12 @@ def operator_state() -> str:
 # --- loading
 
 
-def why_not_loadable(folder: Path) -> str | None:
+def why_not_loadable(folder: Path, sources: Path = SOURCES) -> str | None:
     """Why the library in a folder cannot be used with this PyTorch; None when it can.
 
     Args:
         folder: where ``stamp.json`` and the library are.
+        sources: what it was made from. Where that is gone (an installed package) it is not asked about.
     """
     try:
         stamp = json.loads((folder / "stamp.json").read_text(encoding="utf-8"))
@@ -116,7 +130,18 @@ def why_not_loadable(folder: Path) -> str | None:
         if not isinstance(stamp, dict) or stamp.get(name) != value:
             made_for = stamp.get(name) if isinstance(stamp, dict) else None
             return f"it was compiled for {name} {made_for}, and this is {value}"
+    if sources.is_dir() and stamp.get("sources") != source_hash(sources):
+        return "its sources have changed since it was compiled"
     return None if _library(folder) else "its library is missing"
+
+
+def source_hash(sources: Path) -> str:
+    """Digest of all that the library is made from; ``cuda_ext/build_extension.py`` writes it to the stamp."""
+    digest = hashlib.sha256()
+    for path in sorted(sources.iterdir()):
+        if path.suffix in {".cpp", ".cu", ".cuh", ".h", ".py"}:
+            digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
 def _library(folder: Path) -> Path | None:
@@ -172,6 +197,13 @@ def check_arguments(tokens: Tensor, metric: Tensor, sizes: Tensor, levels: Tenso
         most = tokens.shape[1] // 2
         raise RuntimeError(
             f"merge_tokens: {count} pairs of {tokens.shape[1]} tokens; possible are 0 to {most}"
+        )
+    most_of_each = (_MOST_IMAGES, _MOST_TOKENS, _MOST_CHANNELS)
+    if any(n > most for n, most in zip(tokens.shape, most_of_each, strict=True)) or (
+        metric.shape[2] > _MOST_KEY_WIDTH
+    ):
+        raise RuntimeError(
+            f"merge_tokens: too large: {tuple(tokens.shape)} tokens, keys of {metric.shape[2]}"
         )
 
 

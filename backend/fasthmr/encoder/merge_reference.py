@@ -16,6 +16,7 @@ from torch import Tensor
 GRID = 2048.0  # a key has this length, and whole numbers as its components
 _FINE = 14  # bits of the whole numbers that the key's length is computed from
 _SMALLEST = 2.0**-100  # a key whose components are all smaller counts as zero
+_WITHOUT_FLOAT64 = frozenset({"mps"})
 
 Merged = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
@@ -102,7 +103,10 @@ def merge_tokens_reference(
     if count == 0:
         none = torch.zeros(batch, dtype=torch.int32, device=device)
         return tokens.clone(), sizes.clone(), levels.clone(), place.contiguous(), none
-    merging, into, rank = partners(metric, levels, count)
+    # Apple's GPUs have no float64, which keeps the scores exact: the pairs are chosen on the CPU there.
+    chooser = torch.device("cpu") if device.type in _WITHOUT_FLOAT64 else device
+    chosen = partners(metric.to(chooser), levels.to(chooser), count)
+    merging, into, rank = (one.to(device) for one in chosen)
 
     leader = place.scatter(1, merging, into)
     stays = leader == place
