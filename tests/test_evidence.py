@@ -83,6 +83,29 @@ def test_an_estimate_comes_back(tmp_path: Path) -> None:
     for name in ("rotations", "betas", "translation", "joints", "confidence"):
         np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
 
+    assert after.up is None
+    assert after.contacts is None
+
+
+def test_what_a_decoder_knows_of_gravity_and_contacts_comes_back(tmp_path: Path) -> None:
+    up = np.tile(np.float32([0, -1, 0]), (3, 1))
+    contacts = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4)
+    replace(estimate(), up=up, contacts=contacts).save(tmp_path / "decode.npz")
+    after = BodyEstimate.load(tmp_path / "decode.npz")
+    np.testing.assert_array_equal(after.up, up)
+    np.testing.assert_array_equal(after.contacts, contacts)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("up", np.zeros((2, 3))), ("up", np.full((3, 3), np.nan)), ("contacts", np.zeros((3, 2)))],
+)
+def test_damaged_gravity_and_contacts_are_refused(tmp_path: Path, name: str, value: np.ndarray) -> None:
+    path = tmp_path / "decode.npz"
+    replace(estimate(), **{name: value.astype(np.float32)}).save(path)
+    with pytest.raises(BadInput, match=f"damaged '{name}'"):
+        BodyEstimate.load(path)
+
 
 def test_a_damaged_estimate_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "fit.npz"

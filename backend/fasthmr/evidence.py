@@ -11,7 +11,7 @@ Frames: camera space is OpenCV's (x right, y down, z forward), metres. Images ar
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -122,6 +122,9 @@ class BodyEstimate:
         translation: (T, 3) float32, metres: camera joints = forward kinematics + translation.
         joints: (T, 24, 3) float32, metres in the camera frame.
         confidence: (T, 24) float32, 0..1, how well each joint was seen.
+        up: (T, 3) float32 or None, unit vectors against gravity in the camera frame.
+        contacts: (T, 4) float32 or None, 0..1: how likely the left heel, left toe, right heel and right
+            toe stand on something.
     """
 
     rotations: np.ndarray
@@ -129,10 +132,13 @@ class BodyEstimate:
     translation: np.ndarray
     joints: np.ndarray
     confidence: np.ndarray
+    up: np.ndarray | None = None
+    contacts: np.ndarray | None = None
 
     def save(self, path: Path) -> None:
-        """Write the estimate as ``.npz``, whole or not at all."""
-        save_arrays(path, {field.name: getattr(self, field.name) for field in fields(self)})
+        """Write the estimate as ``.npz``, whole or not at all; what is None is left out."""
+        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        save_arrays(path, {name: array for name, array in arrays.items() if array is not None})
 
     @classmethod
     def load(cls, path: Path) -> BodyEstimate:
@@ -142,10 +148,10 @@ class BodyEstimate:
             BadInput: the file is missing, damaged, or lacks an array of the right shape.
         """
         arrays = load_arrays(path, "body estimate")
-        missing = [field.name for field in fields(cls) if field.name not in arrays]
-        if missing:
+        needed = [field.name for field in fields(cls) if field.default is MISSING]
+        if missing := [name for name in needed if name not in arrays]:
             raise BadInput(f"The body estimate {path} lacks {', '.join(missing)}. Run the job again.")
-        estimate = cls(**{field.name: arrays[field.name] for field in fields(cls)})
+        estimate = cls(**{field.name: arrays[field.name] for field in fields(cls) if field.name in arrays})
         count = len(estimate.rotations)
         expected = {
             "rotations": (count, JOINT_COUNT, 3, 3),
@@ -153,9 +159,11 @@ class BodyEstimate:
             "translation": (count, 3),
             "joints": (count, JOINT_COUNT, 3),
             "confidence": (count, JOINT_COUNT),
+            "up": (count, 3),
+            "contacts": (count, 4),
         }
         for name, shape in expected.items():
             array = getattr(estimate, name)
-            if array.shape != shape or not np.isfinite(array).all():
+            if array is not None and (array.shape != shape or not np.isfinite(array).all()):
                 raise BadInput(f"The body estimate {path} has a damaged '{name}'. Run the job again.")
         return estimate
