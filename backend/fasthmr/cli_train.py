@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import argparse
+import importlib
+import importlib.util
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +19,14 @@ if TYPE_CHECKING:
     from fasthmr.training.eclm import MergeResult
 
 _KINDS: Final = ("hmr2", "camerahmr", "open")
+# The trainings of one network or data set each; a file that is not there yet is passed over.
+_TRAININGS: Final = (
+    "cli_train_mocap",
+    "cli_train_synthesis",
+    "cli_train_evidence",
+    "cli_train_encoder",
+    "cli_train_decoder",
+)
 _VARIANTS: Final = ("formula", "keep_last", "keep_first", "mean")  # a test holds them to those of the plan
 
 
@@ -27,6 +37,9 @@ def add_commands(trains: Any) -> None:
         trains: the set of commands that they belong to; each is added with
             :func:`fasthmr.cli_parser.command_parser` and imports what it needs when it runs.
     """
+    for name in _TRAININGS:
+        if importlib.util.find_spec(f"fasthmr.{name}") is not None:
+            importlib.import_module(f"fasthmr.{name}").add_commands(trains)
     eclm = command_parser(trains, "eclm", _eclm, "merge layers of an encoder as far as its error allows")
     eclm.add_argument(
         "--model", choices=_KINDS, metavar="MODEL", help="whose checkpoint: hmr2, camerahmr or open (hmr2)"
