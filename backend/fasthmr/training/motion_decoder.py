@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Train the motion decoder: the motion VAE first, then denoiser and direct regressor on the same batches.
+
+Windows of motion capture are seen by virtual cameras through modelled or recorded errors of perception
+(:mod:`fasthmr.training.evidence`). A budget is wall-clock time: the learning rate falls along a cosine to its end.
+The state is kept on disk all the while; the same call goes on from there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from fasthmr.body import BodyModel, load_body
+from fasthmr.decoder.batches import EvidenceBatch, MotionBatch
+from fasthmr.decoder.evidence_features import CHANNELS, evidence_features
+from fasthmr.decoder.motion_decoder import DecoderConfig, MotionDecoder, save_decoder
+from fasthmr.decoder.networks import Read
+from fasthmr.progress import Progress
+from fasthmr.training.batch_stream import BatchStream
+from fasthmr.training.motion_losses import LossWeights, Truth, error_likelihood, motion_loss, truth_of
+from fasthmr.training.motion_validation import MotionError, motion_errors
+from fasthmr.training.training_run import RunState, TrainingRun
+
+NETWORKS: Final = ("vae", "denoiser", "regressor")
+# How often a channel of evidence is left out of a batch's window.
+_CHANNEL_LOSS: Final = 0.08
+_KL: Final = 1e-4
+_LATENTS: Final = 1.0
+
+
+@dataclass(frozen=True)
+class DecoderTraining:
+    """What to train, on what, for how long.
+
+    Attributes:
+        mocap: folder of a set made by ``fasthmr train mocap``.
+        out: folder for the state, the logs and the weights.
+        vae_minutes: budget of the VAE.
+        minutes: budget of denoiser and regressor together.
+        batch: windows a step.
+        pairs: folder of recorded pairs of perception and truth, or None.
+        pairs_share: share of the batches that come from there.
+        learning_rate: highest.
+        seed: of everything drawn.
+        device: "cpu", "cuda", ...
+        threads: of PyTorch; None leaves it alone.
+        validation_windows: how many windows the errors are measured on.
+        validate_minutes: time between measurements.
+        config: sizes of the networks.
+    """
+
+    mocap: Path
+    out: Path
+    vae_minutes: float = 15.0
+    minutes: float = 90.0
+    batch: int = 32
+    pairs: Path | None = None
+    pairs_share: float = 0.3
+    learning_rate: float = 5e-4
+    seed: int = 0
+    device: str = "cpu"
+    threads: int | None = None
+    validation_windows: int = 256
+    validate_minutes: float = 5.0
+    config: DecoderConfig = DecoderConfig()
+
+
+def train_decoder(training: DecoderTraining, progress: Progress | None = None) -> dict[str, MotionError]:
+    """Train what is not trained yet, and write ``motion_decoder.safetensors`` into the folder.
+
+    Returns:
+        Errors on validation windows: of the VAE's reconstruction, diffusion, and the regressor.
+
+    Raises:
+        BadInput: the mocap set or the recorded pairs are missing or damaged.
+        Cancelled: the user cancelled; the state is kept.
+    """
+    progress = progress or Progress()
+    if training.threads:
+        torch.set_num_threads(training.threads)
+    torch.manual_seed(training.seed)
+    body = load_body("open").to(training.device)
+    decoder = MotionDecoder(training.config).to(training.device)
+    held = _validation(training)
+    stream = BatchStream(draws, training)
+    try:
+        stages = _Stages(training, decoder, body, held, progress)
+        stages.vae(stream)
+        stages.networks(stream)
+    finally:
+        stream.close()
+    errors = stages.errors(averaged=True)
+    save_decoder(decoder, training.out / "motion_decoder.safetensors", stages.card(errors))
+    return errors
+
+
+def draws(training: DecoderTraining) -> Callable[[], tuple[EvidenceBatch, MotionBatch]]:
+    """The function that makes one batch; called in the process of a :class:`BatchStream`."""
+    from fasthmr.training.evidence import EvidenceSynthesis, PairedEvidence
+    from fasthmr.training.mocap.packed import MocapSet
+
+    window = training.config.vae.window
+    seed = training.seed + time.time_ns() % 1_000_003  # a run that goes on sees other batches
+    body = load_body("open")
+    synthesis = EvidenceSynthesis(MocapSet.open(training.mocap), body, seed=seed, window=window)
+    if training.pairs is None:
+        return lambda: synthesis.batch(training.batch)
+    recorded = PairedEvidence(training.pairs, seed=seed, window=window)
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw() -> tuple[EvidenceBatch, MotionBatch]:
+        real = float(torch.rand((), generator=generator)) < training.pairs_share
+        return recorded.batch(training.batch) if real else synthesis.batch(training.batch)
+
+    return draw
+
+
+def _validation(training: DecoderTraining) -> tuple[EvidenceBatch, MotionBatch]:
+    from fasthmr.training.evidence import EvidenceSynthesis
+    from fasthmr.training.mocap.packed import MocapSet
+
+    synthesis = EvidenceSynthesis(
+        MocapSet.open(training.mocap),
+        load_body("open"),
+        seed=12345,
+        window=training.config.vae.window,
+        split="validation",
+    )
+    return synthesis.batch(training.validation_windows)
+
+
+class _Stages:
+    """The two stages of a training, each a :class:`TrainingRun`."""
+
+    def __init__(
+        self,
+        training: DecoderTraining,
+        decoder: MotionDecoder,
+        body: BodyModel,
+        held: tuple[EvidenceBatch, MotionBatch],
+        progress: Progress,
+    ) -> None:
+        self._training, self._decoder, self._body, self._progress = training, decoder, body, progress
+        self._held = (held[0].to(training.device), held[1].to(training.device))
+        self._generator = torch.Generator().manual_seed(training.seed)
+        self._runs: list[TrainingRun] = []
+
+    def vae(self, stream: BatchStream) -> None:
+        """Train the VAE, then freeze it and standardise its latents."""
+        training, vae = self._training, self._decoder.vae
+        run = self._run("vae", training.vae_minutes, [vae])
+        if run.state.step == 0:
+            self._measure_features(stream)
+        weights = LossWeights(betas=0.0, error=0.0)
+        while run.goes_on():
+            evidence, motion = self._next(stream)
+            truth = truth_of(motion, evidence, self._body)
+            mean, log_variance = vae.distribution(truth.features)
+            noise = torch.randn(mean.shape, generator=self._generator).to(mean)
+            rebuilt = vae.decode_raw(mean + noise * (0.5 * log_variance).exp())
+            loss, parts, _ = motion_loss(
+                rebuilt, truth.betas, truth, vae.deviation, self._body, evidence.step, weights
+            )
+            kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
+            run.step(loss + _KL * kl, {**parts, "kl": kl})
+        run.use_average()
+        vae.requires_grad_(False)
+        if not run.state.extra.get("latents"):
+            self._measure_latents(stream)
+            run.keep({"latents": 1.0})
+
+    def networks(self, stream: BatchStream) -> None:
+        """Train denoiser and regressor, each with its own optimiser, on the same batches."""
+        training, decoder = self._training, self._decoder
+        run = self._run("networks", training.minutes, [decoder.denoiser, decoder.regressor])
+        weights = LossWeights()
+        while run.goes_on():
+            evidence, motion = self._next(stream)
+            truth = truth_of(motion, evidence, self._body)
+            features = self._with_losses_of_channels(evidence)
+            clean = decoder.vae.encode(truth.features)
+            noisy, times, wanted = decoder.training_latents(clean, self._generator)
+            velocity, read = decoder.denoiser(features, noisy, times)
+            latent_error = (velocity - wanted).square().mean()
+            made = decoder.vae.decode(decoder.schedule.clean(noisy, velocity, times))
+            diffusion, parts = self._loss(made, read, truth, evidence, weights)
+            made, read = decoder.regress(features)
+            regression, others = self._loss(made, read, truth, evidence, weights)
+            logged = {f"diffusion_{name}": one for name, one in parts.items()}
+            logged |= {f"regressor_{name}": one for name, one in others.items()}
+            # Adam does not mind the sum: the two share no weights.
+            run.step(diffusion + _LATENTS * latent_error + regression, {"latents": latent_error, **logged})
+        run.use_average()
+
+    def _loss(
+        self, made: Tensor, read: Read, truth: Truth, evidence: EvidenceBatch, weights: LossWeights
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        deviation = self._decoder.vae.deviation
+        loss, parts, distance = motion_loss(
+            made, read.betas, truth, deviation, self._body, evidence.step, weights
+        )
+        parts["error"] = error_likelihood(read, distance, truth.valid)
+        return loss + weights.error * parts["error"], parts
+
+    def errors(self, averaged: bool) -> dict[str, MotionError]:
+        """Errors on the validation windows."""
+        del averaged
+        self._decoder.eval()
+        return motion_errors(self._decoder, *self._held, self._body)
+
+    def card(self, errors: dict[str, MotionError]) -> dict[str, Any]:
+        """What is kept with the weights."""
+        return {
+            "steps": {run.name: run.state.step for run in self._runs},
+            "hours": {run.name: round(run.state.seconds / 3600, 3) for run in self._runs},
+            "batch": self._training.batch,
+            "errors": {name: asdict(one) for name, one in errors.items()},
+        }
+
+    def _run(self, name: str, minutes: float, modules: list[torch.nn.Module]) -> TrainingRun:
+        training = self._training
+
+        def validate() -> dict[str, float]:
+            errors = self.errors(averaged=True)
+            flat = {f"{who}_{key}": v for who, one in errors.items() for key, v in asdict(one).items()}
+            shown = {"vae": ["vae"], "networks": ["diffusion", "regressor"]}[name]
+            return {key: value for key, value in flat.items() if key.split("_")[0] in shown}
+
+        run = TrainingRun(
+            name,
+            training.out,
+            modules,
+            minutes,
+            training.learning_rate,
+            self._progress,
+            validate,
+            validate_minutes=training.validate_minutes,
+            saved_beside=[self._decoder.vae],
+        )
+        self._runs.append(run)
+        return run
+
+    def _next(self, stream: BatchStream) -> tuple[EvidenceBatch, MotionBatch]:
+        evidence, motion = next(stream)
+        return evidence.to(self._training.device), motion.to(self._training.device)
+
+    def _with_losses_of_channels(self, evidence: EvidenceBatch) -> Tensor:
+        """Evidence features with whole channels left out of some windows.
+
+        The encoder's channel comes with its own losses; there the landmarks are left out more often, for
+        where an encoder speaks it must be listened to.
+        """
+        features = evidence_features(evidence)
+        count = len(features)
+        for channel in CHANNELS:
+            if channel == "encoder":
+                continue
+            lost = torch.rand(count, generator=self._generator) < _CHANNEL_LOSS
+            if lost.any():
+                features[lost] = evidence_features(evidence.select(lost.to(features.device)), (channel,))
+        return features
+
+    def _measure_features(self, stream: BatchStream) -> None:
+        """Mean and spread of motion features, from a few batches."""
+        batches = [self._next(stream) for _ in range(8)]
+        values = torch.cat([truth_of(m, e, self._body).features.flatten(0, 1) for e, m in batches])
+        vae = self._decoder.vae
+        vae.mean.copy_(values.mean(0))
+        vae.deviation.copy_(values.std(0).clamp_min(0.05))
+
+    def _measure_latents(self, stream: BatchStream) -> None:
+        """Mean and spread of the latents, so that the diffusion works on unit size."""
+        vae = self._decoder.vae
+        with torch.no_grad():
+            batches = [self._next(stream) for _ in range(8)]
+            latents = torch.cat(
+                [vae.distribution(truth_of(m, e, self._body).features)[0].flatten(0, 1) for e, m in batches]
+            )
+        vae.latent_mean.copy_(latents.mean(0))
+        vae.latent_deviation.copy_(latents.std(0).clamp_min(1e-3))
+
+
+def smaller(config: DecoderConfig, width: int, depth: int) -> DecoderConfig:
+    """Other sizes of all the networks, for tries and tests."""
+    return replace(
+        config,
+        vae=replace(config.vae, width=width, encoder_depth=depth, decoder_depth=depth),
+        denoiser=replace(config.denoiser, width=width, depth=depth),
+        regressor=replace(config.regressor, width=width, depth=depth),
+    )
+
+
+__all__ = ["DecoderTraining", "RunState", "draws", "fields", "smaller", "train_decoder"]
