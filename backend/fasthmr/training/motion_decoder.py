@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,13 +20,13 @@ from torch import Tensor
 from fasthmr.body import BodyModel, load_body
 from fasthmr.decoder.batches import EvidenceBatch, MotionBatch
 from fasthmr.decoder.evidence_features import CHANNELS, evidence_features
-from fasthmr.decoder.motion_decoder import DecoderConfig, MotionDecoder, save_decoder
+from fasthmr.decoder.motion_decoder import DecoderConfig, MotionDecoder, load_decoder, save_decoder
 from fasthmr.decoder.networks import Read
 from fasthmr.progress import Progress
 from fasthmr.training.batch_stream import BatchStream
 from fasthmr.training.motion_losses import LossWeights, Truth, error_likelihood, motion_loss, truth_of
 from fasthmr.training.motion_validation import MotionError, motion_errors
-from fasthmr.training.training_run import RunState, TrainingRun
+from fasthmr.training.training_run import TrainingRun
 
 NETWORKS: Final = ("vae", "denoiser", "regressor")
 # How often a channel of evidence is left out of a batch's window.
@@ -47,6 +47,7 @@ class DecoderTraining:
         batch: windows a step.
         pairs: folder of recorded pairs of perception and truth, or None.
         pairs_share: share of the batches that come from there.
+        start_from: weights of a motion decoder to go on from (fine-tuning), or None; its sizes are taken.
         learning_rate: highest.
         seed: of everything drawn.
         device: "cpu", "cuda", ...
@@ -63,13 +64,14 @@ class DecoderTraining:
     batch: int = 32
     pairs: Path | None = None
     pairs_share: float = 0.3
+    start_from: Path | None = None
     learning_rate: float = 5e-4
     seed: int = 0
     device: str = "cpu"
     threads: int | None = None
     validation_windows: int = 256
     validate_minutes: float = 5.0
-    config: DecoderConfig = DecoderConfig()
+    config: DecoderConfig = field(default_factory=DecoderConfig)
 
 
 def train_decoder(training: DecoderTraining, progress: Progress | None = None) -> dict[str, MotionError]:
@@ -87,7 +89,11 @@ def train_decoder(training: DecoderTraining, progress: Progress | None = None) -
         torch.set_num_threads(training.threads)
     torch.manual_seed(training.seed)
     body = load_body("open").to(training.device)
-    decoder = MotionDecoder(training.config).to(training.device)
+    decoder = MotionDecoder(training.config)
+    if training.start_from is not None:
+        decoder = load_decoder(training.start_from).requires_grad_(True).train()
+        training = replace(training, config=decoder.config)
+    decoder = decoder.to(training.device)
     held = _validation(training)
     stream = BatchStream(draws, training)
     try:
@@ -96,7 +102,7 @@ def train_decoder(training: DecoderTraining, progress: Progress | None = None) -
         stages.networks(stream)
     finally:
         stream.close()
-    errors = stages.errors(averaged=True)
+    errors = stages.errors()
     save_decoder(decoder, training.out / "motion_decoder.safetensors", stages.card(errors))
     return errors
 
@@ -156,7 +162,7 @@ class _Stages:
         """Train the VAE, then freeze it and standardise its latents."""
         training, vae = self._training, self._decoder.vae
         run = self._run("vae", training.vae_minutes, [vae])
-        if run.state.step == 0:
+        if run.state.step == 0 and training.start_from is None:
             self._measure_features(stream)
         weights = LossWeights(betas=0.0, error=0.0)
         while run.goes_on():
@@ -209,9 +215,8 @@ class _Stages:
         parts["error"] = error_likelihood(read, distance, truth.valid)
         return loss + weights.error * parts["error"], parts
 
-    def errors(self, averaged: bool) -> dict[str, MotionError]:
-        """Errors on the validation windows."""
-        del averaged
+    def errors(self) -> dict[str, MotionError]:
+        """Errors on the validation windows, with the weights as they are."""
         self._decoder.eval()
         return motion_errors(self._decoder, *self._held, self._body)
 
@@ -228,7 +233,7 @@ class _Stages:
         training = self._training
 
         def validate() -> dict[str, float]:
-            errors = self.errors(averaged=True)
+            errors = self.errors()
             flat = {f"{who}_{key}": v for who, one in errors.items() for key, v in asdict(one).items()}
             shown = {"vae": ["vae"], "networks": ["diffusion", "regressor"]}[name]
             return {key: value for key, value in flat.items() if key.split("_")[0] in shown}
@@ -287,14 +292,13 @@ class _Stages:
         vae.latent_deviation.copy_(latents.std(0).clamp_min(1e-3))
 
 
-def smaller(config: DecoderConfig, width: int, depth: int) -> DecoderConfig:
-    """Other sizes of all the networks, for tries and tests."""
+def resized(config: DecoderConfig, width: int | None, depth: int | None) -> DecoderConfig:
+    """Other sizes of all the networks, for tries, tests, and machines with more to spend."""
+    sizes = {name: value for name, value in (("width", width), ("depth", depth)) if value is not None}
+    inner = {} if depth is None else {"encoder_depth": depth, "decoder_depth": depth}
     return replace(
         config,
-        vae=replace(config.vae, width=width, encoder_depth=depth, decoder_depth=depth),
-        denoiser=replace(config.denoiser, width=width, depth=depth),
-        regressor=replace(config.regressor, width=width, depth=depth),
+        vae=replace(config.vae, **({} if width is None else {"width": width}), **inner),
+        denoiser=replace(config.denoiser, **sizes),
+        regressor=replace(config.regressor, **sizes, **({} if depth is None else {"depth": depth + 2})),
     )
-
-
-__all__ = ["DecoderTraining", "RunState", "draws", "fields", "smaller", "train_decoder"]

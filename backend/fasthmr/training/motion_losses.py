@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the motion decoder's networks are trained to make small.
 
-Numbers are compared as numbers; joints, by forward kinematics, where they are; and both over neighbouring frames,
-for jitter is what an animator sees first.
+Numbers are compared as numbers; joints, by forward kinematics, where they are; and both over neighbouring
+frames, for jitter is what an animator sees first.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loop around a training: a budget of time, a falling learning rate, averaged weights, state on disk, a log.
+"""The loop around a training: a budget of time, a falling rate, averaged weights, state on disk, a log.
 
 Used by every network that is trained here. The state is written beside and renamed, so that a run that is
 stopped at any moment goes on from its last state; the log is a CSV that is only added to.
