@@ -79,7 +79,7 @@ def _decoder(options: argparse.Namespace, cancelled: threading.Event) -> int:
         return 0
     for name, one in errors.items():
         put(
-            f"{name}: MPJPE {one.mpjpe_mm:.1f} mm, PA-MPJPE {one.pa_mpjpe_mm:.1f} mm, accel {one.accel:.2f} m/s²"
+            f"{name}: MPJPE {one.mpjpe_mm:.1f} mm, PA-MPJPE {one.pa_mpjpe_mm:.1f}, accel {one.accel:.2f} m/s²"
         )
     say(f"The weights are in {options.out / 'motion_decoder.safetensors'}.")
     return 0

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From evidence to a body in motion, by the trained motion decoder.
 
-    evidence at even times -> windows -> network -> cross-faded -> shape, place, confidence -> back to the frames
+    evidence at even times -> windows -> network -> cross-fade -> shape, place, confidence -> the frames
 
 Clips of any length: a short one is a window with nothing seen after its end. Windows overlap and cross-fade,
 so that a long clip has no seams. The same seed gives the same motion.
@@ -177,20 +177,22 @@ def _windows(
         return motion.cpu(), read.error.cpu(), read.betas.cpu()
     # every window and sample has noise of its own, whatever it is computed together with
     numbers = list(numbers)[: len(rows)]
-    motions = []
+    motions, errors, betas = [], [], []
     for sample in range(settings.samples):
         seeds = [settings.seed * 1_000_003 + sample * 10_007 + number for number in numbers]
         noise = torch.cat([decoder.noise(1, seed) for seed in seeds]).to(device)
         motion, read = decoder.diffuse(given, noise, settings.steps)
         motions.append(motion)
-    mean = torch.stack(motions).mean(0)
-    return mean.cpu(), (read.error + _disagreement(motions)).cpu(), read.betas.cpu()
+        errors.append(read.error)
+        betas.append(read.betas)
+    error = torch.stack(errors).mean(0) + _disagreement(motions)
+    return torch.stack(motions).mean(0).cpu(), error.cpu(), torch.stack(betas).mean(0).cpu()
 
 
 def _disagreement(motions: list[Tensor]) -> Tensor:
     """How far samples' segments are apart (W, T, 24), as metres at the end of a 30 cm segment."""
     if len(motions) < 2:
-        return torch.zeros(())
+        return torch.zeros((), device=motions[0].device)
     columns = torch.stack([read_features(motion).segments for motion in motions])
     return 0.3 * columns.std(0).norm(dim=(-1, -2)) / 2**0.5
 
@@ -232,7 +234,7 @@ def _assemble(
     rest = body.rest_joints(betas)
     path = _path(segments, rest, view.speed, turn, batch, grid, body, betas, settings)
 
-    # Columns of matrices and places are smooth in time: they are brought to the frames, then made whole again.
+    # Columns of matrices and places are smooth in time: brought to the frames, then made whole again.
     columns = grid.at_frames(segments.double().numpy().reshape(len(segments), -1)).reshape(-1, 24, 3, 3)
     segments_at = torch.from_numpy(_nearest_rotations(columns)).float()
     pelvis = torch.from_numpy(grid.at_frames(path)).float()

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -33,14 +34,14 @@ class DecoderConfig:
     Attributes:
         vae: of the motion VAE.
         denoiser: of the denoiser.
-        regressor: of the direct regressor; deeper, so that it has as many weights as denoiser and VAE decoder.
+        regressor: of the direct regressor; deeper, to have as many weights as denoiser and VAE decoder.
         frame_rate: frames per second that windows were trained at.
         default: the estimator that measured better, which is used unless the other is asked for.
     """
 
-    vae: VaeConfig = VaeConfig()
-    denoiser: NetworkConfig = NetworkConfig()
-    regressor: NetworkConfig = NetworkConfig(depth=8)
+    vae: VaeConfig = field(default_factory=VaeConfig)
+    denoiser: NetworkConfig = field(default_factory=NetworkConfig)
+    regressor: NetworkConfig = field(default_factory=lambda: NetworkConfig(depth=8))
     frame_rate: float = 30.0
     default: Estimator = "diffusion"
 
@@ -83,14 +84,16 @@ class MotionDecoder(nn.Module):
         Returns:
             Motion features (B, T, F), and what the last step's evidence tokens say.
         """
-        latents, times = noise, trailing_times(steps)
-        read: Read | None = None
-        for now, following in zip(times, [*times[1:], -1], strict=True):
-            when = torch.full((len(features),), now, device=features.device)
-            velocity, read = self.denoiser(features, latents, when)
-            latents = self.schedule.step(latents, velocity, now, following)
-        assert read is not None
+        times = [*trailing_times(steps), -1]
+        latents, read = self._denoised(features, noise, times[0], times[1])
+        for now, following in itertools.pairwise(times[1:]):
+            latents, read = self._denoised(features, latents, now, following)
         return self.vae.decode(latents), read
+
+    def _denoised(self, features: Tensor, latents: Tensor, now: int, following: int) -> tuple[Tensor, Read]:
+        when = torch.full((len(features),), now, device=features.device)
+        velocity, read = self.denoiser(features, latents, when)
+        return self.schedule.step(latents, velocity, now, following), read
 
     def regress(self, features: Tensor) -> tuple[Tensor, Read]:
         """Motion without noise: (B, T, E) -> motion features (B, T, F), and what the evidence says."""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the pelvis is in front of the camera, frame by frame.
 
-Each frame's landmarks say on which rays the body's points lie: two linear equations a landmark in the pelvis's
-place (as in :func:`fasthmr.body.projection.translation_from_rays`). They are sure across the line of sight and
-vague along it. What the motion decoder knows of the pelvis's speed ties the frames together. Both are least
+Each frame's landmarks say on which rays the body's points lie: two linear equations a landmark in the
+pelvis's place (as in :func:`fasthmr.body.projection.translation_from_rays`). They are sure across the line of
+sight and vague along it. What the motion decoder knows of the pelvis's speed ties the frames together. Both are least
 squares, solved for the whole clip at once; landmarks that do not fit count less the second time.
 """
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bodies as the orientations of their segments, all in one frame.
 
-A joint's rotation in its parent is what files hold; what a camera sees is where each segment points. Networks
-here speak of the latter: an error of the thigh does not carry the shin and the foot along, bone directions are
-linear in the matrices, and forward kinematics is a sum. Rotations are written as their first two columns (Zhou
+A joint's rotation in its parent is what files hold; what a camera sees is where each segment points.
+Networks here speak of the latter: an error of the thigh does not carry the shin and the foot along, bone
+directions are linear in the matrices, and forward kinematics is a sum. Rotations are written as their first two columns (Zhou
 et al., "On the Continuity of Rotation Representations in Neural Networks", CVPR 2019).
 """
 

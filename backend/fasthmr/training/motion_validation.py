@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import roma
 import torch
@@ -90,8 +90,11 @@ def compare(joints: Tensor, up: Tensor, truth: Truth, step: Tensor) -> MotionErr
 def align(points: Tensor, target: Tensor) -> Tensor:
     """Move, turn and scale points (N, J, 3) onto targets as well as a similarity can (Umeyama, 1991)."""
     middle, wanted = points.mean(1, keepdim=True), target.mean(1, keepdim=True)
-    rotation, scale = roma.rigid_vectors_registration(points - middle, target - wanted, compute_scaling=True)
-    return scale[:, None, None] * (points - middle) @ rotation.mT + wanted
+    points, target = points - middle, target - wanted
+    product = target.mT @ points
+    rotation = cast(Tensor, roma.special_procrustes(product))
+    scale = (rotation * product).sum((-1, -2)) / points.square().sum((-1, -2)).clamp_min(1e-12)
+    return scale[:, None, None] * points @ rotation.mT + wanted
 
 
 def _read(result: tuple[Tensor, Read], body: BodyModel) -> tuple[Tensor, Tensor]:

@@ -136,7 +136,8 @@ class TrainingRun:
         self.state.step += 1
         with torch.no_grad():
             share = min(_AVERAGE, (1 + self.state.step) / (10 + self.state.step))
-            torch._foreach_lerp_(self._average, [one.detach() for one in self._weights], 1 - share)
+            for average, weight in zip(self._average, self._weights, strict=True):
+                average.lerp_(weight, 1 - share)
         self.state.seconds = self._now() - self._started + self._spent
         self._log({"loss": loss, **parts}, rate)
         if self._validate and self.state.seconds - self._validated > self._validate_seconds:
