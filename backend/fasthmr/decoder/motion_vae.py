@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The motion VAE: a window of motion as a few latent tokens, each of some frames, and back.
 
-After MLD (Chen et al., "Executing your Commands via Motion Diffusion in Latent Space", CVPR 2023) and
-FastHMR (section 3.3). Here a token stays with its own frames (patches in time) instead of being a summary of the whole
-window, so that windows can overlap and a long clip needs no other network than a short one.
+After MLD (Chen et al., "Executing your Commands via Motion Diffusion in Latent Space", CVPR 2023)
+and FastHMR (section 3.3). Here a token stays with its own frames (patches in time) instead of being a summary
+of the whole window, so that windows can overlap and a long clip needs no other network than a short one.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 """Where the pelvis is in front of the camera, frame by frame.
 
 Each frame's landmarks say on which rays the body's points lie: two linear equations a landmark in the
-pelvis's place (as in :func:`fasthmr.body.projection.translation_from_rays`). They are sure across the line of
-sight and vague along it. What the motion decoder knows of the pelvis's speed ties the frames together. Both are least
-squares, solved for the whole clip at once; landmarks that do not fit count less the second time.
+pelvis's place (as in :func:`fasthmr.body.projection.translation_from_rays`). They are sure across the line
+of sight and vague along it. What the motion decoder knows of the pelvis's speed ties the frames together.
+Both are least squares, solved for the whole clip at once; landmarks that do not fit count less the next time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 import scipy.linalg
 
 _NEAREST: Final = 0.3  # metres
-_ROUNDS: Final = 4
+_ROUNDS: Final = 6
 _USUAL_DISTANCE: Final = 4.0
 
 
@@ -76,7 +76,7 @@ def root_path(
         right = np.einsum("tk,tkab,tka->tb", scaled, rows, wanted)
         path = _solve(own, right, speed, toward, times, deviations)
         error = np.linalg.norm(np.einsum("tkab,tb->tka", rows, path) - wanted, axis=-1)
-        belief = weights / np.sqrt(1 + np.square(error / (2 * deviations.landmark)))
+        belief = weights / (1 + np.square(error / (2 * deviations.landmark)))
     return _in_front(path, toward)
 
 

@@ -3,8 +3,8 @@
 
 A joint's rotation in its parent is what files hold; what a camera sees is where each segment points.
 Networks here speak of the latter: an error of the thigh does not carry the shin and the foot along, bone
-directions are linear in the matrices, and forward kinematics is a sum. Rotations are written as their first two columns (Zhou
-et al., "On the Continuity of Rotation Representations in Neural Networks", CVPR 2019).
+directions are linear in the matrices, and forward kinematics is a sum. Rotations are written as their first
+two columns (Zhou et al., "On the Continuity of Rotation Representations in Neural Networks", CVPR 2019).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _PATHS: Final = torch.from_numpy(_paths())
 
 
 def segments_from_local(rotations: Tensor) -> Tensor:
-    """Rotations (..., 24, 3, 3) of joints in their parents -> orientations of segments in the root's frame."""
+    """Rotations (..., 24, 3, 3) of joints in their parents -> orientations of segments in one frame."""
     turned = [rotations[..., 0, :, :]]
     for joint in range(1, JOINT_COUNT):
         turned.append(turned[PARENTS[joint]] @ rotations[..., joint, :, :])

@@ -47,7 +47,7 @@ class TimeGrid:
         if len(frames) > 1:  # what is there counts, not what a header says
             frame_rate = (len(frames) - 1) / (frames[-1] - frames[0])
         step = even_step(frame_rate)
-        count = int(math.ceil((frames[-1] - frames[0]) / step - 1e-6)) + 1
+        count = math.ceil((frames[-1] - frames[0]) / step - 1e-6) + 1
         return cls(frames[0] + step * np.arange(count), step, frames)
 
     def gather(self, values: np.ndarray, belief: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

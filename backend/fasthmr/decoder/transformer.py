@@ -52,11 +52,10 @@ class SkipTransformer(nn.Module):
         self.layers = nn.ModuleList(Layer(width, heads, widening) for _ in range(depth))
         self.skips = nn.ModuleList(nn.Linear(2 * width, width) for _ in range(depth // 2))
         self.norm = nn.LayerNorm(width)
-        for skip in self.skips:  # begins as if there were no skip
-            assert isinstance(skip, nn.Linear)
-            with torch.no_grad():
-                skip.weight.copy_(torch.cat([torch.eye(width), torch.zeros(width, width)], dim=1))
-                skip.bias.zero_()
+        for weight, bias in (tuple(skip.parameters()) for skip in self.skips):
+            with torch.no_grad():  # begins as if there were no skip
+                weight.copy_(torch.cat([torch.eye(width), torch.zeros(width, width)], dim=1))
+                bias.zero_()
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, N, width) -> (B, N, width), normalised."""

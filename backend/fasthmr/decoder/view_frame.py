@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The frame of somebody who looks straight at the person: evidence and motion are told in it.
 
-What a detector or an encoder sees is a crop. The same person at the edge of a wide picture looks turned; in the
-view frame, whose z axis runs through the middle of the person's box, this is gone. Where the box lies is told
-beside it.
+What a detector or an encoder sees is a crop. The same person at the edge of a wide picture looks turned; in
+the view frame, whose z axis runs through the middle of the person's box, this is gone. Where the box lies is
+told beside it.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 """Train the motion decoder: the motion VAE first, then denoiser and direct regressor on the same batches.
 
 Windows of motion capture are seen by virtual cameras through modelled or recorded errors of perception
-(:mod:`fasthmr.training.evidence`). A budget is wall-clock time: the learning rate falls along a cosine to its end.
-The state is kept on disk all the while; the same call goes on from there.
+(:mod:`fasthmr.training.evidence`). A budget is wall-clock time: the learning rate falls along a cosine to its
+end. The state is kept on disk all the while; the same call goes on from there.
 """
 
 from __future__ import annotations
