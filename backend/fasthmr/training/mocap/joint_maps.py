@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from fasthmr.body.skeleton import mirrored
+from fasthmr.body.skeleton import INDEX, JOINT_NAMES, PARENTS, mirrored
 from fasthmr.errors import BadInput
 
 
@@ -240,6 +240,23 @@ def anchor_index(anchors: Sequence[Anchor], place: str, carrier: str | None = No
         if anchor.place == place and (carrier is None or anchor.carrier == carrier):
             return index
     return None
+
+
+def stick_edges(anchors: Sequence[Anchor]) -> list[tuple[int, int]]:
+    """Which anchors to join by a line: each to the one nearest above it on the way to the pelvis."""
+    at = {
+        anchor.place: index for index, anchor in reversed(list(enumerate(anchors))) if not any(anchor.shift)
+    }
+    edges = []
+    for index, anchor in enumerate(anchors):
+        joint = INDEX[anchor.carrier]
+        while joint >= 0:
+            upper = at.get(JOINT_NAMES[joint])
+            if upper is not None and upper != index:
+                edges.append((upper, index))
+                break
+            joint = PARENTS[joint]
+    return edges
 
 
 def _is_left(anchor: Anchor) -> bool:

@@ -19,7 +19,6 @@ import torch
 from numpy.typing import NDArray
 
 from fasthmr.body import BodyModel, load_body
-from fasthmr.body.skeleton import INDEX, JOINT_NAMES, PARENTS
 from fasthmr.errors import BadInput
 from fasthmr.files import load_arrays, written_whole
 from fasthmr.preview.figures import vertex_normals
@@ -27,7 +26,7 @@ from fasthmr.preview.renderer import COLOURS, Renderer
 from fasthmr.preview.view import View, pinhole_view
 from fasthmr.progress import Progress
 from fasthmr.training.mocap.floor import find_contacts, floor_height, sole_points
-from fasthmr.training.mocap.joint_maps import Anchor, joint_map
+from fasthmr.training.mocap.joint_maps import joint_map, stick_edges
 from fasthmr.training.mocap.packed import MocapClip, activity
 
 _CELL: Final = 300  # pixels, square
@@ -84,23 +83,6 @@ def write_sheet(
     with written_whole(path) as stream:
         stream.write(data.tobytes())
     return len(chosen)
-
-
-def stick_edges(anchors: Sequence[Anchor]) -> list[tuple[int, int]]:
-    """Which anchors to join by a line: each to the one nearest above it on the way to the pelvis."""
-    at = {
-        anchor.place: index for index, anchor in reversed(list(enumerate(anchors))) if not any(anchor.shift)
-    }
-    edges = []
-    for index, anchor in enumerate(anchors):
-        joint = INDEX[anchor.carrier]
-        while joint >= 0:
-            upper = at.get(JOINT_NAMES[joint])
-            if upper is not None and upper != index:
-                edges.append((upper, index))
-                break
-            joint = PARENTS[joint]
-    return edges
 
 
 def _choose(pieces: list[dict[str, Any]], clips: Sequence[str] | None) -> list[dict[str, Any]]:

@@ -99,9 +99,11 @@ def check_fit(name: str, seen: np.ndarray, fit: FittedMotion) -> tuple[NDArray[n
     found: dict[str, NDArray[np.bool_]] = {}
     acceleration = _accelerations(seen)
     trunk = _accelerations(seen.mean(1, keepdims=True))
-    found["acceleration"] = (acceleration > _ACCELERATION).any(1) | (trunk > _TRUNK_ACCELERATION).any(1)
-    found["fit"] = np.asarray(fit.errors.mean(1) > _FIT_ERROR) if fit.errors.size else np.zeros(len(seen), bool)
-    found["turn"] = _turn_speeds(fit.rotations).max(1) > _TURN_SPEED
+    wild = (acceleration > _ACCELERATION).any(1) | (trunk > _TRUNK_ACCELERATION).any(1)
+    found["acceleration"] = np.asarray(wild)
+    if fit.errors.size:
+        found["fit"] = np.asarray(fit.errors.mean(1) > _FIT_ERROR)
+    found["turn"] = np.asarray(_turn_speeds(fit.rotations).max(1) > _TURN_SPEED)
     return _collect(name, found, FRAME_RATE, _MARGIN)
 
 
