@@ -10,6 +10,8 @@ import numpy as np
 
 # Feet stand on the floor in most frames: a low share of the lowest soles is noise, below it.
 _LOW_SHARE: Final = 5.0  # percent
+# Soles that are known to stand err up and down; only a box or a stair lifts them.
+_LOW_SHARE_STANDING: Final = 25.0
 
 # Frames whose feet are believed less say nothing about the floor.
 _BELIEVED: Final = 0.3
@@ -20,7 +22,9 @@ _CONTACT_SPEED: Final = 0.5  # metres per second
 _CONTACT_SPAN: Final = 0.5  # seconds around a frame in which "where it stood" is looked for
 
 
-def floor_height(soles: Sequence[np.ndarray], belief: Sequence[np.ndarray]) -> float:
+def floor_height(
+    soles: Sequence[np.ndarray], belief: Sequence[np.ndarray], standing: Sequence[bool] | None = None
+) -> float:
     """Height of the floor that all people of a clip share.
 
     Each person's own floor is the height that few of the believed frames' lowest soles fall short of;
@@ -29,14 +33,15 @@ def floor_height(soles: Sequence[np.ndarray], belief: Sequence[np.ndarray]) -> f
     Args:
         soles: a person each, (T, 4) heights of the sole points, metres, up positive.
         belief: a person each, (T, 4) in 0..1.
+        standing: a person each, whether only soles that are known to stand are believed; False if left out.
 
     Returns:
         Height in metres, in the frame of the heights.
     """
     floors = []
-    for heights, sure in zip(soles, belief, strict=True):
+    for heights, sure, known in zip(soles, belief, standing or [False] * len(soles), strict=True):
         believed = heights[sure >= min(_BELIEVED, float(sure.max()))]
-        floors.append(float(np.percentile(believed, _LOW_SHARE)))
+        floors.append(float(np.percentile(believed, _LOW_SHARE_STANDING if known else _LOW_SHARE)))
     return min(floors)
 
 

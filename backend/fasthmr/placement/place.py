@@ -15,8 +15,12 @@ from fasthmr.body.skeleton import INDEX
 from fasthmr.evidence import BodyEstimate, Evidence
 from fasthmr.motion import Motion
 from fasthmr.placement.camera import LEVEL_CAMERA
+from fasthmr.placement.figure import Figure
 from fasthmr.placement.floor import contacts, floor_height
-from fasthmr.placement.soles import find_soles
+from fasthmr.placement.gravity import level_out, mean_up, world_axes
+from fasthmr.placement.hands_and_feet import relax_hands
+from fasthmr.placement.planted import planted_soles
+from fasthmr.placement.standing import stand
 
 
 def place(
@@ -27,8 +31,10 @@ def place(
 ) -> list[Motion]:
     """Place the people of a clip in a metric world.
 
-    The camera is level and stands still, looking along +y. The floor is z = 0, and the first person's
-    first pelvis stands over the origin; the others are where they are beside that person.
+    The camera stands still and looks toward +y; it is level, unless the estimates know where up is
+    (:mod:`.gravity`). The floor is z = 0, and the first person's first pelvis stands over the origin; the
+    others are where they are beside that person. Where estimates know which soles stand, these stay where
+    they are (:mod:`.standing`).
 
     Args:
         estimates: each person's body in the camera frame.
@@ -40,58 +46,82 @@ def place(
         One motion a person, in the same order.
     """
     body = body.to("cpu", torch.float32)
+    figures = [_in_camera(estimate) for estimate in estimates]
+    times = [evidence.timestamps for evidence in evidences]
+    soles = [figure.soles(body) for figure in figures]
     world_from_camera = np.eye(4)
-    world_from_camera[:3, :3] = LEVEL_CAMERA
-    soles = [_soles_in_camera(estimate, body) for estimate in estimates]
+    world_from_camera[:3, :3] = _axes(estimates, soles, times)
     belief = [_belief_in_feet(estimate) for estimate in estimates]
-    floor = floor_height([points @ LEVEL_CAMERA[2] for points in soles], belief)
-    origin = LEVEL_CAMERA @ estimates[0].joints[0, INDEX["pelvis"]].astype(np.float64)
+    heights = [points @ world_from_camera[2, :3] for points in soles]
+    floor = floor_height(heights, belief, [estimate.contacts is not None for estimate in estimates])
+    origin = world_from_camera[:3, :3] @ estimates[0].joints[0, INDEX["pelvis"]].astype(np.float64)
     world_from_camera[:3, 3] = -origin[0], -origin[1], -floor
     return [
-        _motion(estimate, evidence, body, world_from_camera, points, sure, provenance)
-        for estimate, evidence, points, sure in zip(estimates, evidences, soles, belief, strict=True)
+        _motion(figure, estimate, evidence, body, world_from_camera, provenance)
+        for figure, estimate, evidence in zip(figures, estimates, evidences, strict=True)
     ]
 
 
-def _soles_in_camera(estimate: BodyEstimate, body: BodyModel) -> np.ndarray:
-    """(T, 4, 3) sole points in the camera frame, metres."""
-    betas = torch.from_numpy(estimate.betas)
-    joints, rotations = body.joints(torch.from_numpy(estimate.rotations), betas)
-    placed = find_soles(body, betas).place(joints, rotations)
-    return placed.numpy().astype(np.float64) + estimate.translation[:, None]
+def _in_camera(estimate: BodyEstimate) -> Figure:
+    rotations = relax_hands(estimate.rotations.astype(np.float64))
+    return Figure(rotations, estimate.translation.astype(np.float64), estimate.betas)
+
+
+def _axes(
+    estimates: Sequence[BodyEstimate], soles: Sequence[np.ndarray], times: Sequence[np.ndarray]
+) -> np.ndarray:
+    """Rotation (3, 3) from the camera into the world."""
+    up = mean_up(estimates)
+    if up is None:
+        return LEVEL_CAMERA
+    known = [index for index, estimate in enumerate(estimates) if estimate.contacts is not None]
+    planted = [planted_soles(np.asarray(estimates[index].contacts)) for index in known]
+    return world_axes(level_out(up, [soles[i] for i in known], planted, [times[i] for i in known]))
 
 
 def _belief_in_feet(estimate: BodyEstimate) -> np.ndarray:
-    """(T, 4) confidence of ankles and feet, in the order of the sole points."""
+    """(T, 4) confidence of ankles and feet, in the order of the sole points.
+
+    Soles that are known to stand say where the floor is, and no others, wherever there are any.
+    """
     names = ("left_ankle", "left_foot", "right_ankle", "right_foot")
-    return estimate.confidence[:, [INDEX[name] for name in names]]
+    belief = estimate.confidence[:, [INDEX[name] for name in names]]
+    if estimate.contacts is None:
+        return belief
+    standing = np.where(planted_soles(estimate.contacts), belief, 0)
+    return standing if standing.max() > 0 else belief
 
 
 def _motion(
+    figure: Figure,
     estimate: BodyEstimate,
     evidence: Evidence,
     body: BodyModel,
     world_from_camera: np.ndarray,
-    soles: np.ndarray,
-    belief: np.ndarray,
     provenance: Mapping[str, Any],
 ) -> Motion:
-    rotation = world_from_camera[:3, :3]
-    rotations = estimate.rotations.astype(np.float64)
-    rotations[:, 0] = rotation @ rotations[:, 0]
-    poses = roma.rotmat_to_rotvec(torch.from_numpy(rotations)).numpy()
+    rotation, shift = world_from_camera[:3, :3], world_from_camera[:3, 3]
     rest_pelvis = body.rest_joints(torch.from_numpy(estimate.betas))[0].numpy().astype(np.float64)
-    pelvis = (estimate.translation + rest_pelvis) @ rotation.T + world_from_camera[:3, 3]
+    figure = figure.moved(rotation, shift, rest_pelvis)
+    joints_camera = estimate.joints
+    if estimate.contacts is None:
+        belief = _belief_in_feet(estimate)
+        standing = contacts(figure.soles(body), evidence.timestamps, belief)
+    else:
+        standing = estimate.contacts.clip(0, 1)
+        figure = stand(figure, body, standing, evidence.timestamps, shift, estimate.confidence)
+        joints_camera = (figure.joints(body)[0] - shift) @ rotation
+    poses = roma.rotmat_to_rotvec(torch.from_numpy(figure.rotations)).numpy()
     count = evidence.frame_count
     return Motion(
         poses=poses.reshape(count, -1),
-        trans=pelvis - rest_pelvis,
+        trans=figure.translation,
         betas=estimate.betas,
-        joints_camera=estimate.joints,
+        joints_camera=joints_camera,
         frame_indices=evidence.frame_indices,
         timestamps=evidence.timestamps,
         confidence=estimate.confidence,
-        contacts=contacts(soles @ rotation.T + world_from_camera[:3, 3], evidence.timestamps, belief),
+        contacts=standing,
         boxes=evidence.boxes,
         camera_intrinsics=evidence.intrinsics,
         world_from_camera=np.broadcast_to(world_from_camera, (count, 4, 4)),
