@@ -112,7 +112,7 @@ def test_what_the_picture_shows_is_kept() -> None:
     stiff[0, 0] = 1.0
     correction = hold_soles(soles, planted, np.arange(120) / 30, np.broadcast_to(stiff, (120, 3, 3)))
     assert np.abs(correction[:, 0]).max() > 0.1
-    assert np.abs(correction[10:-10, 1]).max() < 0.01  # the ends swing a little
+    assert np.abs(correction[:, 1]).max() < 0.03
 
 
 def test_very_short_clips() -> None:
