@@ -219,11 +219,7 @@ def joint_map(skeleton: str, joint_names: Sequence[str]) -> tuple[Anchor, ...]:
     if skeleton not in _LEFT:
         raise BadInput(f"Skeleton '{skeleton}' is not known. Known are: {', '.join(_LEFT)}.")
     there = set(joint_names)
-    anchors = []
-    for anchor in _LEFT[skeleton]:
-        anchors.append(anchor)
-        if _is_left(anchor):
-            anchors.append(anchor.mirrored(tuple(_right(skeleton, name) for name in anchor.sources)))
+    anchors = _both_sides(skeleton)
     anchors = [anchor for anchor in anchors if there.issuperset(anchor.sources)]
     missing = _NEEDED - {anchor.place for anchor in anchors if anchor.shift == (0, 0, 0)}
     if missing:
@@ -232,6 +228,11 @@ def joint_map(skeleton: str, joint_names: Sequence[str]) -> tuple[Anchor, ...]:
             f"It has: {', '.join(joint_names)}."
         )
     return tuple(anchors)
+
+
+def skeleton_names(skeleton: str) -> tuple[str, ...]:
+    """All joints of a naming that say something about the pose."""
+    return tuple(name for anchor in _both_sides(skeleton) for name in anchor.sources)
 
 
 def anchor_index(anchors: Sequence[Anchor], place: str, carrier: str | None = None) -> int | None:
@@ -257,6 +258,15 @@ def stick_edges(anchors: Sequence[Anchor]) -> list[tuple[int, int]]:
                 break
             joint = PARENTS[joint]
     return edges
+
+
+def _both_sides(skeleton: str) -> list[Anchor]:
+    anchors = []
+    for anchor in _LEFT[skeleton]:
+        anchors.append(anchor)
+        if _is_left(anchor):
+            anchors.append(anchor.mirrored(tuple(_right(skeleton, name) for name in anchor.sources)))
+    return anchors
 
 
 def _is_left(anchor: Anchor) -> bool:
