@@ -109,7 +109,7 @@ def train_decoder(training: DecoderTraining, progress: Progress | None = None) -
 
 def draws(training: DecoderTraining) -> Callable[[], tuple[EvidenceBatch, MotionBatch]]:
     """The function that makes one batch; called in the process of a :class:`BatchStream`."""
-    from fasthmr.training.evidence import EvidenceSynthesis, PairedEvidence
+    from fasthmr.training.evidence import EvidenceSynthesis
     from fasthmr.training.mocap.packed import MocapSet
 
     window = training.config.vae.window
@@ -118,6 +118,8 @@ def draws(training: DecoderTraining) -> Callable[[], tuple[EvidenceBatch, Motion
     synthesis = EvidenceSynthesis(MocapSet.open(training.mocap), body, seed=seed, window=window)
     if training.pairs is None:
         return lambda: synthesis.batch(training.batch)
+    from fasthmr.training.evidence.paired import PairedEvidence
+
     recorded = PairedEvidence(training.pairs, seed=seed, window=window)
     generator = torch.Generator().manual_seed(seed)
 

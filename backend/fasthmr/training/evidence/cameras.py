@@ -46,7 +46,9 @@ class Cameras:
     def project(self, points: Tensor) -> Tensor:
         """Pixels (B, T, K, 2) of points in the cameras' frames."""
         focal = torch.stack([self.intrinsics[:, 0, 0], self.intrinsics[:, 1, 1]], dim=-1)[:, None, None]
-        return points[..., :2] / points[..., 2:].clamp_min(0.1) * focal + self.intrinsics[:, None, None, :2, 2]
+        return (
+            points[..., :2] / points[..., 2:].clamp_min(0.1) * focal + self.intrinsics[:, None, None, :2, 2]
+        )
 
 
 def random_cameras(motion: WorldMotion, generator: torch.Generator) -> Cameras:
@@ -72,7 +74,9 @@ def random_cameras(motion: WorldMotion, generator: torch.Generator) -> Cameras:
     focal = size.amax(1) * (0.65 * (2.2 / 0.65) ** random(count))
     share = 0.17 * (1.0 / 0.17) ** random(count).sqrt()
     distance = (1.75 * focal / (share * size[:, 1])).clamp(_NEAREST, _FARTHEST)
-    pitch = torch.deg2rad((6 + 10 * normal(count) + 12 * (random(count) < 0.2) * normal(count).abs()).clamp(-20, 45))
+    pitch = torch.deg2rad(
+        (6 + 10 * normal(count) + 12 * (random(count) < 0.2) * normal(count).abs()).clamp(-20, 45)
+    )
     roll = torch.deg2rad(2.0 * normal(count))
     middle = torch.cat([torch.zeros(count, 2), motion.pelvis[:, :, 2].mean(1, keepdim=True)], dim=1)
     back = torch.stack([torch.zeros(count), -pitch.cos(), pitch.sin()], dim=-1)

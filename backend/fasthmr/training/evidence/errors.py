@@ -119,7 +119,9 @@ class ErrorParameters:
         for name, shape in _SHAPES.items():
             there = arrays[name].shape if name in arrays else None
             fits = there is not None and len(there) == len(shape)
-            if not fits or any(want not in (None, size) for want, size in zip(shape, there or (), strict=True)):
+            if not fits or any(
+                want not in (None, size) for want, size in zip(shape, there or (), strict=True)
+            ):
                 raise BadInput(f"The error parameters {path} lack '{name}' as {shape}. Estimate them again.")
         return cls(**{name: torch.from_numpy(arrays[name]).float() for name in _SHAPES})
 
@@ -135,7 +137,14 @@ def exact() -> ErrorParameters:
 def usual() -> ErrorParameters:
     """Parameters set by hand, from what was tried before anything was measured; for tests and first runs."""
     reach = torch.ones(LANDMARK_COUNT, 1)
-    for name, factor in (("elbow", 1.3), ("wrist", 1.8), ("pinky", 2), ("index", 2), ("thumb", 2), ("knee", 1.2)):
+    for name, factor in (
+        ("elbow", 1.3),
+        ("wrist", 1.8),
+        ("pinky", 2),
+        ("index", 2),
+        ("thumb", 2),
+        ("knee", 1.2),
+    ):
         for side in ("left", "right"):
             reach[LANDMARK_INDEX[f"{side}_{name}"]] = factor
     for name in ("ankle", "heel", "foot_index"):

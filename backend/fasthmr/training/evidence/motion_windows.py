@@ -90,7 +90,9 @@ class MotionWindows:
         shapes = betas
         if self._augmented:
             mirrored = self._random(count) < 0.5
-            quaternions = torch.where(mirrored[:, None, None, None], _mirror_quaternions(quaternions), quaternions)
+            quaternions = torch.where(
+                mirrored[:, None, None, None], _mirror_quaternions(quaternions), quaternions
+            )
             pelvis = torch.where(mirrored[:, None, None], pelvis * pelvis.new_tensor([-1, 1, 1]), pelvis)
             contacts = torch.where(mirrored[:, None, None], contacts[..., [2, 3, 0, 1]], contacts)
             shapes = 0.5 * betas + _SHAPE_SPREAD * torch.randn(count, 10, generator=self._generator)

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rendered people whose pose, mask and landmarks are known exactly."""
