@@ -4,6 +4,10 @@
 After MLD (Chen et al., "Executing your Commands via Motion Diffusion in Latent Space", CVPR 2023)
 and FastHMR (section 3.3). Here a token stays with its own frames (patches in time) instead of being a summary
 of the whole window, so that windows can overlap and a long clip needs no other network than a short one.
+
+Beside the transformers, a straight linear way leads in and out. It begins as the principal components of the
+patches, so that the transformers only learn what those leave over. From random weights, the noise drowns the
+latents and hundreds of steps end at the mean pose.
 """
 
 from __future__ import annotations
@@ -73,13 +77,39 @@ class MotionVae(nn.Module):
         self.decoder_place = nn.Parameter(0.02 * torch.randn(config.tokens, config.width))
         self.decoder = SkipTransformer(config.width, config.decoder_depth, config.heads)
         self.to_motion = nn.Linear(config.width, entries)
+        self.straight_in = nn.Linear(entries, config.latent)
+        self.straight_out = nn.Linear(config.latent, entries)
+
+    @torch.no_grad()
+    def begin_from(self, features: Tensor) -> None:
+        """Start at the principal components of a sample of motion.
+
+        Args:
+            features: (B, T, F); sets how features are standardised as well.
+        """
+        values = features.flatten(0, 1)
+        self.mean.copy_(values.mean(0))
+        self.deviation.copy_(values.std(0).clamp_min(0.05))
+        patches = self._patches(features).flatten(0, 1)
+        directions = torch.linalg.svd(patches, full_matrices=False).Vh[: self.config.latent]
+        latents = patches @ directions.mT
+        size = latents.square().mean().sqrt()
+        self.straight_in.weight.copy_(directions / size)
+        self.straight_out.weight.copy_(directions.mT * size)
+        for layer in (self.to_latent, self.to_motion):
+            layer.weight.mul_(0.1)
+            layer.bias.zero_()
+        for layer in (self.straight_in, self.straight_out):
+            layer.bias.zero_()
+        # noise of a twentieth of the latents' size to begin with
+        self.to_latent.bias[self.config.latent :] = -6.0
 
     def distribution(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and logarithm of the variance, each (B, N, latent), not standardised."""
-        x = ((features - self.mean) / self.deviation).unflatten(1, (-1, self.config.patch)).flatten(2)
-        x = self.encoder(self.embed(x) + self.encoder_place)
+        patches = self._patches(features)
+        x = self.encoder(self.embed(patches) + self.encoder_place)
         mean, log_variance = self.to_latent(x).chunk(2, dim=-1)
-        return mean, log_variance.clamp(-12, 4)
+        return mean + self.straight_in(patches), log_variance.clamp(-12, 4)
 
     def encode(self, features: Tensor) -> Tensor:
         """Motion features (B, T, F) -> the latents' means (B, N, latent), standardised."""
@@ -92,5 +122,10 @@ class MotionVae(nn.Module):
     def decode_raw(self, latents: Tensor) -> Tensor:
         """The same from latents as :meth:`distribution` tells them."""
         x = self.decoder(self.from_latent(latents) + self.decoder_place)
-        x = self.to_motion(x).unflatten(-1, (self.config.patch, FEATURE_COUNT)).flatten(1, 2)
+        x = self.to_motion(x) + self.straight_out(latents)
+        x = x.unflatten(-1, (self.config.patch, FEATURE_COUNT)).flatten(1, 2)
         return x * self.deviation + self.mean
+
+    def _patches(self, features: Tensor) -> Tensor:
+        """Standardised, a row for each latent token: (B, T, F) -> (B, N, patch F)."""
+        return ((features - self.mean) / self.deviation).unflatten(1, (-1, self.config.patch)).flatten(2)

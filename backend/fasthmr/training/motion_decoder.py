@@ -174,7 +174,7 @@ class _Stages:
             noise = torch.randn(mean.shape, generator=self._generator).to(mean)
             rebuilt = vae.decode_raw(mean + noise * (0.5 * log_variance).exp())
             loss, parts, _ = motion_loss(
-                rebuilt, truth.betas, truth, vae.deviation, self._body, evidence.step, weights
+                rebuilt, truth.betas, truth, vae.deviation, self._body, evidence.step, weights.eased(run.done)
             )
             kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
             run.step(loss + _KL * kl, {**parts, "kl": kl})
@@ -193,14 +193,15 @@ class _Stages:
             evidence, motion = self._next(stream)
             truth = truth_of(motion, evidence, self._body)
             features = self._with_losses_of_channels(evidence)
+            now = weights if training.start_from else weights.eased(run.done)
             clean = decoder.vae.encode(truth.features)
             noisy, times, wanted = decoder.training_latents(clean, self._generator)
             velocity, read = decoder.denoiser(features, noisy, times)
             latent_error = (velocity - wanted).square().mean()
             made = decoder.vae.decode(decoder.schedule.clean(noisy, velocity, times))
-            diffusion, parts = self._loss(made, read, truth, evidence, weights)
+            diffusion, parts = self._loss(made, read, truth, evidence, now)
             made, read = decoder.regress(features)
-            regression, others = self._loss(made, read, truth, evidence, weights)
+            regression, others = self._loss(made, read, truth, evidence, now)
             logged = {f"diffusion_{name}": one for name, one in parts.items()}
             logged |= {f"regressor_{name}": one for name, one in others.items()}
             # Adam does not mind the sum: the two share no weights.
@@ -275,12 +276,9 @@ class _Stages:
         return features
 
     def _measure_features(self, stream: BatchStream) -> None:
-        """Mean and spread of motion features, from a few batches."""
+        """Statistics of motion features, and the VAE's start, from a few batches."""
         batches = [self._next(stream) for _ in range(8)]
-        values = torch.cat([truth_of(m, e, self._body).features.flatten(0, 1) for e, m in batches])
-        vae = self._decoder.vae
-        vae.mean.copy_(values.mean(0))
-        vae.deviation.copy_(values.std(0).clamp_min(0.05))
+        self._decoder.vae.begin_from(torch.cat([truth_of(m, e, self._body).features for e, m in batches]))
 
     def _measure_latents(self, stream: BatchStream) -> None:
         """Mean and spread of the latents, so that the diffusion works on unit size."""
@@ -291,7 +289,8 @@ class _Stages:
                 [vae.distribution(truth_of(m, e, self._body).features)[0].flatten(0, 1) for e, m in batches]
             )
         vae.latent_mean.copy_(latents.mean(0))
-        vae.latent_deviation.copy_(latents.std(0).clamp_min(1e-3))
+        # One size for all numbers: those that hardly vary hardly count.
+        vae.latent_deviation.fill_(float((latents - latents.mean(0)).square().mean().sqrt()))
 
 
 def resized(config: DecoderConfig, width: int | None, depth: int | None) -> DecoderConfig:

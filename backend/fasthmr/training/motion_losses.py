@@ -7,7 +7,7 @@ frames, for jitter is what an animator sees first.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -40,6 +40,15 @@ class LossWeights:
     planted: float = 0.2
     betas: float = 0.05
     error: float = 0.05
+
+    def eased(self, done: float) -> LossWeights:
+        """Weights for the moment when this share of a training is done: what moves counts less at first.
+
+        Standing still is the smoothest motion there is. With the whole weights from the start, networks stay
+        at the mean pose, since every step away from it jitters at first.
+        """
+        share = min(1.0, 0.1 + 1.8 * done)
+        return replace(self, steps=share * self.steps, bends=share * self.bends, planted=share * self.planted)
 
 
 @dataclass(frozen=True)

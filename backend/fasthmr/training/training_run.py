@@ -100,6 +100,11 @@ class TrainingRun:
     def _path(self) -> Path:
         return self._folder / f"{self.name}.state.pt"
 
+    @property
+    def done(self) -> float:
+        """Share of the budget that is spent, 0 to 1."""
+        return min(1.0, self.state.seconds / max(self._budget, 1e-9))
+
     def goes_on(self) -> bool:
         """Whether there is time left; keeps the state at the end of it.
 
@@ -209,8 +214,7 @@ class TrainingRun:
     def _share_of_rate(self) -> float:
         """Warm-up, then a cosine over the budget."""
         warm = min(1.0, (self.state.step + 1) / _WARM_UP)
-        done = min(1.0, self.state.seconds / max(self._budget, 1e-9))
-        return warm * (_LAST_RATE + (1 - _LAST_RATE) * 0.5 * (1 + math.cos(math.pi * done)))
+        return warm * (_LAST_RATE + (1 - _LAST_RATE) * 0.5 * (1 + math.cos(math.pi * self.done)))
 
     def _log(self, parts: Mapping[str, Tensor], rate: float) -> None:
         for name, value in parts.items():
