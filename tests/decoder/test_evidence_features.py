@@ -25,7 +25,7 @@ def test_size_and_scale() -> None:
 
 
 def test_nobody_seen_leaves_flags_and_time_alone() -> None:
-    evidence, motion = people(BODY, 2, 8)
+    evidence, _ = people(BODY, 2, 8)
     visibility = evidence.visibility.clone()
     visibility[0, 3] = 0
     features = evidence_features(replace(evidence, visibility=visibility, step=torch.full((2,), 1 / 15)))

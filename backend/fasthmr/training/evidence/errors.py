@@ -3,8 +3,8 @@
 
 A detector's error has parts that act differently on whoever smooths it, so they are modelled apart: what it
 always gets wrong in a pose (a mean that depends on it), what it gets wrong for a whole clip (offsets, size,
-lean), what wanders within seconds, what jumps from frame to frame, what it guesses of hidden limbs, sides taken
-for each other, and frames in which it sees nothing. The parameters are estimated from recorded pairs
+lean), what wanders within seconds, what jumps from frame to frame, what it guesses of hidden limbs, sides
+taken for each other, and frames in which it sees nothing. The parameters are estimated from recorded pairs
 (:mod:`fasthmr.training.evidence.estimate`).
 """
 
@@ -66,8 +66,8 @@ class ErrorParameters:
     """How far BlazePose is off. World errors in metres along x, y, z of the view; image errors over the box.
 
     Attributes:
-        mean_in, mean_inner, mean_out, mean_constant: a network of one layer from the true landmarks (33 x 3, about
-            the hips, in the view) to the mean error of each landmark: world x, y, z and image x, y.
+        mean_in, mean_inner, mean_out, mean_constant: a network of one layer from the true landmarks (33 x 3,
+            about the hips, in the view) to the mean error of each landmark: world x, y, z and image x, y.
         clip: (33, 5) deviation of what stays for a clip.
         slow: (33, 5) deviation of what wanders.
         fast: (33, 5) deviation of what jumps from frame to frame.

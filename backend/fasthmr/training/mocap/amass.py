@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""AMASS (Mahmood et al., ICCV 2019): SMPL motion as ``.npz``, for users who have it. Its licence is their affair."""
+"""AMASS (Mahmood et al., ICCV 2019): SMPL motion as ``.npz``, for users who have it."""
 
 from __future__ import annotations
 

@@ -176,7 +176,7 @@ def _texts(folder: Path, source: str, paths: set[str]) -> dict[str, str]:
     """The clips of a source and the skeletons beside them, by path."""
 
     def wanted(path: str) -> bool:
-        return path in paths or path.endswith(_SKELETON_FILES) or path.endswith(_CHARACTER)
+        return path in paths or path.endswith((*_SKELETON_FILES, _CHARACTER))
 
     unpacked = folder / source
     if unpacked.is_dir():

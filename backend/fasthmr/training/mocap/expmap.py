@@ -2,8 +2,8 @@
 """CMU motion as text of 117 columns: the root's place and 38 exponential maps, one row a frame.
 
 The form is that of the prediction literature (Li et al., "Convolutional Sequence to Sequence Model for Human
-Dynamics", CVPR 2018), which carries no skeleton: everybody has the same, given here. Its rotations are told for
-row vectors, so an exponential map turns the other way round than usual.
+Dynamics", CVPR 2018), which carries no skeleton: everybody has the same, given here. Its rotations are told
+for row vectors, so an exponential map turns the other way round than usual.
 """
 
 from __future__ import annotations

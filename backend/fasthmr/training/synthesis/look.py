@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a synthetic person looks: skin, hair, face and clothes, as colours and offsets of the body's vertices."""
+"""How a synthetic person looks: skin, hair, face and clothes, as colours and offsets of vertices."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Draws a synthetic person into a place, frame after frame, with the exact mask.
 
-Everything is in the camera's frame (OpenCV), so that a moving camera is a matter of what it is given. The body
-is skinned in the vertex shader; a sequence costs one upload of its shape and look.
+Everything is in the camera's frame (OpenCV), so that a moving camera is a matter of what it is given. The
+body is skinned in the vertex shader; a sequence costs one upload of its shape and look.
 """
 
 from __future__ import annotations
