@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Estimate the model of a detector's errors from recorded pairs.
 
-Errors are measured as :mod:`fasthmr.training.evidence.synthesis` makes them: world landmarks about the hips in
-the line-of-sight frame, image landmarks over the size of the box. What is left of them after a mean that
+Errors are measured as :mod:`fasthmr.training.evidence.synthesis` makes them: world landmarks about the hips
+in the line-of-sight frame, image landmarks over the size of the box. What is left of them after a mean that
 depends on the pose is split by how long it lasts: for the clip, for a while (an autoregressive process, from
 the covariances of errors one and five frames apart), for one frame.
 """
@@ -23,8 +23,9 @@ from fasthmr.training.evidence.errors import ErrorParameters, usual
 from fasthmr.training.evidence.paired import load_pairs, pair_files
 from fasthmr.training.evidence.synthesis import boxes_around
 
-_INNER: Final = 64
-_STEPS: Final = 600
+_INNER: Final = 48
+_STEPS: Final = 400
+_FOLDS: Final = 4
 _BATCH: Final = 4096
 _DECAY: Final = 1e-3
 _SEEN: Final = 0.5  # visibility from which a landmark counts as in sight
@@ -105,8 +106,8 @@ def estimate(measured: Measured, seed: int = 0) -> ErrorParameters:
         seed: of the network for the mean.
     """
     swaps = _swaps(measured)
-    parameters = _fit_mean(measured, seed)
-    rest = measured.errors - parameters.mean(measured.truth)
+    parameters = _fit_mean(measured, torch.arange(len(measured.step)), seed)
+    rest = _unexplained(measured, seed)
     weight = measured.in_sight.float()
     rest, size, lean = _without_figure(measured.truth, rest, weight)
     clip, slow, fast, memory = _lasting(rest, weight)
@@ -151,9 +152,25 @@ def root_mean_squares(measured: Measured) -> Tensor:
     return _mean(measured.errors.square(), weight[..., None], (0, 1)).sqrt()
 
 
-def _fit_mean(measured: Measured, seed: int) -> ErrorParameters:
-    """The mean error as a small network of the pose, by weighted least squares."""
-    keep = measured.seen & measured.in_sight.any(-1)
+def _unexplained(measured: Measured, seed: int) -> Tensor:
+    """Errors (N, T, 33, 5) less means that were fitted to other sequences.
+
+    A mean fitted to the same sequences would explain what is special to each, and what it then lasts.
+    """
+    count = len(measured.step)
+    rest = torch.empty_like(measured.errors)
+    fold = torch.arange(count) % min(_FOLDS, count)
+    for number in range(int(fold.max()) + 1):
+        others, own = torch.nonzero(fold != number)[:, 0], torch.nonzero(fold == number)[:, 0]
+        mean = _fit_mean(measured, others if len(others) else own, seed).mean(measured.truth[own])
+        rest[own] = measured.errors[own] - mean
+    return rest
+
+
+def _fit_mean(measured: Measured, sequences: Tensor, seed: int) -> ErrorParameters:
+    """The mean error of some sequences as a small network of the pose, by weighted least squares."""
+    keep = torch.zeros_like(measured.seen)
+    keep[sequences] = (measured.seen & measured.in_sight.any(-1))[sequences]
     inputs = measured.truth[keep].flatten(1)
     wanted, weight = measured.errors[keep], measured.in_sight[keep].float()[..., None]
     scale = _mean(wanted.square(), weight, (0, 1)).sqrt()
