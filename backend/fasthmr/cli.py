@@ -161,6 +161,16 @@ def _parser() -> argparse.ArgumentParser:
     recover.add_argument(
         "--precision", default="auto", help="numbers of the encoder: auto, fp32, bf16 or fp16 (auto)"
     )
+    recover.add_argument(
+        "--decoder",
+        default="auto",
+        metavar="DECODER",
+        help="what makes motion: auto, diffusion, regressor or landmark_fit (auto: the best that is there)",
+    )
+    recover.add_argument("--steps", type=int, default=1, metavar="N", help="denoising steps of diffusion (1)")
+    recover.add_argument(
+        "--decoder-weights", type=Path, metavar="FILE", help="your own motion decoder (the one that is there)"
+    )
     add_body(recover)
     recover.add_argument("--device", default="auto", help="where networks run: auto, cpu, cuda or mps (auto)")
     recover.add_argument(

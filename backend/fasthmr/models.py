@@ -11,6 +11,7 @@ from fasthmr.jobs import sha256_of_file
 
 if TYPE_CHECKING:
     from fasthmr.body import BodyModel
+    from fasthmr.decoder.motion_decoder import MotionDecoder
     from fasthmr.encoder.runner import EncoderRunner
     from fasthmr.people import PersonDetector
     from fasthmr.request import EncoderChoice
@@ -26,6 +27,7 @@ class Models:
         self._detector: PersonDetector | None = None
         self._bodies: dict[tuple[str, float], BodyModel] = {}
         self._encoder: tuple[Any, EncoderRunner] | None = None  # what it was made from, and the encoder
+        self._decoder: tuple[_FileState, MotionDecoder] | None = None
         self._digests: dict[tuple[str, _FileState], str] = {}
 
     def detector(self) -> PersonDetector:
@@ -112,9 +114,31 @@ class Models:
             self._digests[asked] = sha256_of_file(path)
         return self._digests[asked]
 
+    def motion_decoder(self, path: Path | None = None) -> MotionDecoder | None:
+        """The trained motion decoder; it stays loaded.
+
+        Args:
+            path: a user's own; None for the one that comes along.
+
+        Returns:
+            None where none comes along.
+
+        Raises:
+            MissingModel: the user's own is not there.
+            BadInput: the file is damaged, or no motion decoder.
+        """
+        from fasthmr.decoder.motion_decoder import WEIGHTS, load_decoder
+
+        if path is None and not WEIGHTS.is_file():
+            return None
+        state = _state(path or WEIGHTS)
+        if self._decoder is None or self._decoder[0] != state:
+            self._decoder = (state, load_decoder(path or WEIGHTS))
+        return self._decoder[1]
+
     def close(self) -> None:
         """Free what was loaded; it is loaded again when asked for."""
-        self._encoder = None
+        self._encoder = self._decoder = None
         if self._detector is not None:
             self._detector.close()
         self._detector = None
@@ -125,5 +149,5 @@ def _state(path: Path) -> _FileState:
     try:
         status = path.stat()
     except OSError as error:
-        raise MissingModel(f"The checkpoint {path} cannot be read: {error.strerror or error}.") from error
+        raise MissingModel(f"The weights {path} cannot be read: {error.strerror or error}.") from error
     return str(path.absolute()), status.st_mtime_ns, status.st_size

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fasthmr
+from fasthmr.chosen_decoder import ChosenDecoder, choose_decoder
 from fasthmr.device import choose_device
 from fasthmr.jobs import Job, storing
 from fasthmr.models import Models
@@ -83,15 +84,16 @@ def recover(
     encoder = request.encoder
     if encoder is not None:
         models.checkpoint_digest(encoder)  # a damaged file is refused before hours of work, not after them
+    decoder = choose_decoder(request, models, progress or Progress())
     with Job(job_folder(request.out, clip), clip.path, clip.sha256, _settings(request), progress) as job:
         people = find_everyone(job, clip, request.start, request.end, models)
         tracks = choose(people, request.person, clip)
         evidences = gather_evidence(clip, people, tracks, request.camera_fov)
         if encoder is not None:
             evidences = encode_everyone(job, clip, people, tracks, evidences, body, encoder, models)
-        estimates = fit_everyone(job, tracks, evidences, body)
+        estimates = fit_everyone(job, tracks, evidences, body, decoder)
         motions = place_everyone(
-            job, clip, tracks, estimates, evidences, body, _provenance(request, clip, body, models)
+            job, clip, tracks, estimates, evidences, body, _provenance(request, clip, body, models, decoder)
         )
         return _write_result(job, request, clip, motions, body)
 
@@ -107,7 +109,9 @@ def _settings(request: RecoverRequest) -> dict[str, Any]:
     return {key: os.fspath(value) if isinstance(value, Path) else value for key, value in values.items()}
 
 
-def _provenance(request: RecoverRequest, clip: Clip, body: BodyModel, models: Models) -> dict[str, Any]:
+def _provenance(
+    request: RecoverRequest, clip: Clip, body: BodyModel, models: Models, decoder: ChosenDecoder | None
+) -> dict[str, Any]:
     """Where a motion comes from: what its file says in ``meta``."""
     return {
         "version": fasthmr.__version__,
@@ -123,6 +127,7 @@ def _provenance(request: RecoverRequest, clip: Clip, body: BodyModel, models: Mo
             "frame_rate": request.frame_rate,
         },
         "licences": {"fasthmr": "Apache-2.0", "body": body.licence, "perception": "Apache-2.0 (BlazePose)"},
+        "decoder": {"name": "landmark_fit"} if decoder is None else decoder.described(),
         **_encoder_provenance(request.encoder, models),
     }
 

@@ -59,6 +59,9 @@ class Recover(msgspec.Struct, forbid_unknown_fields=True):
         checkpoint: path of a file with an encoder's weights; it stays loaded for the jobs after this one.
         precision: "auto", "fp32", "bf16" or "fp16": numbers that the encoder reckons with.
         tokens: how many of its 192 tokens the encoder keeps while it merges background; null for all.
+        decoder: "auto", "diffusion", "regressor" or "landmark_fit".
+        steps: denoising steps of "diffusion".
+        decoder_weights: path of a motion decoder; null for the one that comes along.
     """
 
     footage: str
@@ -74,6 +77,9 @@ class Recover(msgspec.Struct, forbid_unknown_fields=True):
     frame_rate: float | None = None
     precision: str = "auto"
     tokens: int | None = None
+    decoder: str = "auto"
+    steps: int = 1
+    decoder_weights: str | None = None
     job: JobId | None = None
 
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from fasthmr.footage import Footage
 
 MODELS: Final = ("open", "hmr2", "camerahmr")
+DECODERS: Final = ("auto", "diffusion", "regressor", "landmark_fit")
+# More steps than this never paid in what has been published on such decoders.
+MOST_STEPS: Final = 50
 # An encoder sees a crop as 192 patches; multiples of 16 fill the tiles of matrix units.
 ALL_TOKENS: Final = 192
 FEWEST_TOKENS: Final = 32
@@ -43,6 +46,10 @@ class RecoverRequest:
         frame_rate: frames per second of an image sequence; None for 24. A video has its own.
         precision: numbers that the encoder reckons with: "auto", "fp32", "bf16" or "fp16".
         tokens: how many of its 192 tokens the encoder keeps while it merges background; None for all.
+        decoder: what makes motion of the evidence: "diffusion" or "regressor", the estimators of the trained
+            motion decoder; "landmark_fit", which needs no weights; "auto", the best that is there.
+        steps: denoising steps of "diffusion".
+        decoder_weights: a motion decoder of the user's own; None for the one that comes along.
     """
 
     footage: Path
@@ -58,6 +65,9 @@ class RecoverRequest:
     frame_rate: float | None = None
     precision: str = "auto"
     tokens: int | None = None
+    decoder: str = "auto"
+    steps: int = 1
+    decoder_weights: Path | None = None
 
     @property
     def encoder(self) -> EncoderChoice | None:
@@ -117,6 +127,7 @@ def check(request: RecoverRequest) -> None:
         MissingModel: it asks for an encoder whose checkpoint is not there.
     """
     _check_encoder(request)
+    _check_decoder(request)
     if request.person not in ("all", "largest") and not _NUMBERS.fullmatch(request.person):
         raise BadCall(f"Who is person '{request.person}'? Give 'all', 'largest', or numbers such as 1,3.")
     # What the placement takes, said before hours of work instead of after them; a test holds them together.
@@ -153,6 +164,21 @@ def _check_encoder(request: RecoverRequest) -> None:
     elif not request.checkpoint.is_file():
         there = "is a folder" if request.checkpoint.is_dir() else "is not there"
         raise MissingModel(f"The checkpoint {request.checkpoint} {there}. Give the file with the weights.")
+
+
+def _check_decoder(request: RecoverRequest) -> None:
+    """Refuse a decoder that cannot be, or settings of one that is not asked for."""
+    if request.decoder not in DECODERS:
+        raise BadCall(f"Unknown decoder '{request.decoder}'. Choose one of {', '.join(DECODERS)}.")
+    if not 1 <= request.steps <= MOST_STEPS:
+        raise BadCall(f"The decoder takes 1 to {MOST_STEPS} steps; {request.steps} cannot be.")
+    if request.steps > 1 and request.decoder != "diffusion":
+        raise BadCall("Only the decoder 'diffusion' takes steps; leave them out, or choose it.")
+    weights = request.decoder_weights
+    if weights is not None and request.decoder == "landmark_fit":
+        raise BadCall("The decoder 'landmark_fit' has no weights. Leave them out, or choose another decoder.")
+    if weights is not None and not weights.is_file():
+        raise MissingModel(f"The motion decoder {weights} is not there. Give the file with its weights.")
 
 
 def check_frame_rate(frame_rate: float | None) -> None:

@@ -20,6 +20,7 @@ from fasthmr.request import Clip, EncoderChoice
 
 if TYPE_CHECKING:
     from fasthmr.body import BodyModel
+    from fasthmr.chosen_decoder import ChosenDecoder
     from fasthmr.encoder.encoding import Encoding
     from fasthmr.evidence import BodyEstimate, Evidence
     from fasthmr.people import People, Track
@@ -180,10 +181,21 @@ def encode_everyone(
 
 
 def fit_everyone(
-    job: Job, tracks: Sequence[Track], evidences: Sequence[Evidence], body: BodyModel
+    job: Job,
+    tracks: Sequence[Track],
+    evidences: Sequence[Evidence],
+    body: BodyModel,
+    decoder: ChosenDecoder | None = None,
 ) -> list[BodyEstimate]:
-    """Stage "fit": the body of each person in the camera's frame."""
-    from fasthmr.decoder.landmark_fit import fit_landmarks
+    """Stage "fit": the body of each person in the camera's frame.
+
+    Args:
+        job: the open job.
+        tracks: the people.
+        evidences: what was seen of each.
+        body: wears the motion.
+        decoder: the trained motion decoder that makes it; None for the landmark fit.
+    """
     from fasthmr.evidence import BodyEstimate
 
     frames = [evidence.frame_count for evidence in evidences]
@@ -193,7 +205,7 @@ def fit_everyone(
         part.report("fit", 0, 1)
 
         def make(evidence: Evidence = evidence, part: Progress = part) -> list[BodyEstimate]:
-            return [fit_landmarks(evidence, body, part)]
+            return [_fit(evidence, body, decoder, part)]
 
         estimates += job.stage(
             _fit_name(track),
@@ -204,11 +216,30 @@ def fit_everyone(
             people=job.fingerprint("people"),
             intrinsics=evidence.intrinsics.tolist(),
             body=body.sha256,
-            code=code_digest("decoder/landmark_fit", "body", "evidence.py"),
+            **_decoded(decoder),
             **_encoded(job, track, evidence),
         )
         part.report("fit", 1, 1)
     return estimates
+
+
+def _fit(
+    evidence: Evidence, body: BodyModel, decoder: ChosenDecoder | None, progress: Progress
+) -> BodyEstimate:
+    if decoder is None:
+        from fasthmr.decoder.landmark_fit import fit_landmarks
+
+        return fit_landmarks(evidence, body, progress)
+    from fasthmr.decoder.decode import decode
+
+    return decode(evidence, body, decoder.networks, progress, decoder.settings)
+
+
+def _decoded(decoder: ChosenDecoder | None) -> dict[str, Any]:
+    """What a fit depends on in its decoder."""
+    if decoder is None:
+        return {"code": code_digest("decoder/landmark_fit", "body", "evidence.py")}
+    return {"decoder": decoder.described(), "code": code_digest("decoder", "body", "evidence.py")}
 
 
 def place_everyone(

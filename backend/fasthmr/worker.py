@@ -225,7 +225,7 @@ class Worker:
         from fasthmr.pipeline import RecoverRequest, recover
 
         values = {name: value for name, value in msgspec.to_builtins(params).items() if name != "job"}
-        for name in ("footage", "out", "checkpoint"):
+        for name in ("footage", "out", "checkpoint", "decoder_weights"):
             values[name] = None if values[name] is None else Path(values[name])
         result = recover(RecoverRequest(**values), progress, self._models)
         return {

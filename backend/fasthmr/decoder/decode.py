@@ -76,7 +76,7 @@ def decode(
         evidence: T frames; gaps have visibility 0 and are filled.
         body: wears the motion. The decoder's idea of a shape is the open body's; another body gets its mean.
         decoder: the networks.
-        progress: told as stage "decode"; may cancel.
+        progress: told as stage "fit"; may cancel.
         settings: defaults are those of the product.
 
     Returns:
@@ -149,7 +149,7 @@ def _run(batch: EvidenceBatch, decoder: MotionDecoder, settings: DecodeSettings,
     error = torch.zeros(count, JOINT_COUNT)
     total = torch.zeros(count, 1)
     betas = torch.zeros(10)
-    progress.report("decode", 0, len(spans))
+    progress.report("fit", 0, len(spans))
     for start in range(0, len(spans), _TOGETHER):
         part = slice(start, start + _TOGETHER)
         made, expected, shapes = _windows(rows[part], range(start, len(spans)), decoder, settings)
@@ -160,7 +160,7 @@ def _run(batch: EvidenceBatch, decoder: MotionDecoder, settings: DecodeSettings,
             error[span] += share * expected[index, :length]
             total[span] += share
         betas += (seen[part, None] * shapes).sum(0)
-        progress.report("decode", min(start + _TOGETHER, len(spans)), len(spans))
+        progress.report("fit", min(start + _TOGETHER, len(spans)), len(spans))
     betas = betas / seen.sum().clamp_min(1e-6)
     return _Told(motion / total, error / total, betas.clamp(-_LARGEST_BETA, _LARGEST_BETA))
 

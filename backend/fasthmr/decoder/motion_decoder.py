@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 from collections.abc import Mapping
@@ -162,6 +163,7 @@ def load_decoder(path: Path | None = None) -> MotionDecoder:
     except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
         raise BadInput(f"{path} is no motion decoder, or it is damaged ({error}).") from error
     decoder = MotionDecoder(config)
+    decoder.sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     try:
         decoder.load_state_dict({name: one.float() for name, one in weights.items()}, strict=True)
     except RuntimeError as error:
