@@ -5,8 +5,8 @@ The denoiser (FastHMR, section 3.3) reads noisy latent tokens of the motion VAE 
 predicts what noise they hold. With noise alone at its first step, one step of it is a regressor in disguise;
 so a network of the same size that maps evidence straight to motion is always trained and measured beside it.
 
-Both read evidence two frames a token, with one more token that gathers the body's shape, and both say how far
-off they expect each joint to be.
+Both read evidence four frames a token, with one more token that gathers the body's shape, and both say how
+far off they expect each joint to be.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class NetworkConfig:
     """
 
     window: int = 64
-    patch: int = 2
-    width: int = 224
+    patch: int = 4
+    width: int = 256
     depth: int = 6
     heads: int = 4
     widening: float = 2.0

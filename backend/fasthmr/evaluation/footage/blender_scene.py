@@ -80,7 +80,13 @@ def person(scene: dict[str, np.ndarray]) -> bpy.types.Object:
     weave = nodes.new("ShaderNodeTexNoise")
     weave.inputs["Scale"].default_value, weave.inputs["Detail"].default_value = 90.0, 1.0
     links.new(rest.outputs["Vector"], weave.inputs["Vector"])
-    lit(nodes, links, varied(nodes, links, look.outputs["Color"], weave.outputs[0], 0.35), scene, occluded=True)
+    lit(
+        nodes,
+        links,
+        varied(nodes, links, look.outputs["Color"], weave.outputs[0], 0.35),
+        scene,
+        occluded=True,
+    )
     return link(bpy.data.objects.new("person", mesh))
 
 
@@ -177,7 +183,11 @@ def lit(nodes, links, colour, scene: dict[str, np.ndarray], occluded: bool = Fal
     diffuse, glow = nodes.new("ShaderNodeBsdfDiffuse"), nodes.new("ShaderNodeEmission")
     both = nodes.new("ShaderNodeAddShader")
     facing, split = nodes.new("ShaderNodeNewGeometry"), nodes.new("ShaderNodeSeparateXYZ")
-    upward, sky, around = nodes.new("ShaderNodeMath"), nodes.new("ShaderNodeMix"), nodes.new("ShaderNodeVectorMath")
+    upward, sky, around = (
+        nodes.new("ShaderNodeMath"),
+        nodes.new("ShaderNodeMix"),
+        nodes.new("ShaderNodeVectorMath"),
+    )
     links.new(colour, diffuse.inputs["Color"])
     links.new(facing.outputs["Normal"], split.inputs[0])
     upward.operation = "MULTIPLY_ADD"

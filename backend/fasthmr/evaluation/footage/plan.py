@@ -219,6 +219,4 @@ def _outline(body: BodyModel, performance: Performance) -> NDArray[np.float32]:
     rest = body.v_template.numpy() + np.einsum("vcs,s->vc", body.shapedirs.numpy(), performance.betas)
     extremes = np.concatenate([rest.argmin(0), rest.argmax(0)])
     chosen = np.union1d(np.arange(0, len(rest), _EVERY), extremes)
-    return pose_points(
-        body, performance.betas, rest, performance.rotations, performance.pelvis, chosen
-    )
+    return pose_points(body, performance.betas, rest, performance.rotations, performance.pelvis, chosen)

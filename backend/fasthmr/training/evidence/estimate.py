@@ -60,6 +60,10 @@ class Measured:
         """(N, T) bool: frames with a detection."""
         return self.visibility.amax(-1) > 0
 
+    def with_errors(self, errors: Tensor) -> Measured:
+        """The same sequences with other errors (N, T, 33, 5)."""
+        return replace(self, errors=errors)
+
     @property
     def in_sight(self) -> Tensor:
         """(N, T, 33) bool: landmarks that the detector calls visible, in the picture."""

@@ -113,7 +113,7 @@ def read_amc(
         label: what is done.
 
     Raises:
-        BadInput: it is not an AMC file, or a frame lacks a bone or a number; with the line.
+        BadInput: it is not an AMC file, or a frame but the last lacks a bone or a number; with the line.
     """
     values = _frames(text.splitlines(), skeleton, name)
     root = values["root"]
@@ -180,6 +180,10 @@ def _frames(lines: Iterable[str], skeleton: AsfSkeleton, name: str) -> dict[str,
                 f"{name}, line {number}: {words[0]} has {len(row)} numbers instead of {wanted[words[0]]}."
             )
         columns[words[0]].append(row)
+    if count > 1 and min(len(rows) for rows in columns.values()) == count - 1:
+        # A file that ends within a frame, as one of CMU's does: the frames before it are whole.
+        count -= 1
+        columns = {joint: rows[:count] for joint, rows in columns.items()}
     if not count or any(len(rows) != count for rows in columns.values()):
         short = [joint for joint, rows in columns.items() if len(rows) != count]
         raise BadInput(f"{name} is no whole AMC motion: {', '.join(short) or 'it has no frames'}.")
