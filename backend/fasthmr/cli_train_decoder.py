@@ -37,10 +37,13 @@ def add_commands(trains: Any) -> None:
     decoder.add_argument("--pairs-share", type=float, metavar="S", help="their share of the batches (0.3)")
     decoder.add_argument("--start-from", type=Path, metavar="FILE", help="weights to fine-tune")
     decoder.add_argument("--learning-rate", type=float, metavar="R", help="highest (0.0005)")
-    decoder.add_argument("--width", type=int, metavar="N", help="of all networks (denoiser 224, VAE 192)")
+    decoder.add_argument("--width", type=int, metavar="N", help="of all networks (denoiser 256, VAE 192)")
     decoder.add_argument("--depth", type=int, metavar="N", help="layers (denoiser 6, regressor 8)")
     decoder.add_argument("--seed", type=int, metavar="N", help="of everything drawn (0)")
     decoder.add_argument("--device", metavar="DEVICE", help="auto, cpu, cuda or mps (auto)")
+    decoder.add_argument(
+        "--precision", metavar="NUMBERS", help="of the networks' products: auto, fp32 or bf16 (auto)"
+    )
     decoder.add_argument("--threads", type=int, metavar="N", help="of PyTorch (as many as it likes)")
     decoder.add_argument("--validation-windows", type=int, metavar="N", help="to measure on (256)")
     decoder.add_argument("--validate-minutes", type=float, metavar="M", help="time between measurements (5)")
@@ -56,6 +59,7 @@ _SETTINGS = (
     "start_from",
     "learning_rate",
     "seed",
+    "precision",
     "threads",
     "validation_windows",
     "validate_minutes",

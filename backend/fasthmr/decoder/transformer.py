@@ -32,7 +32,8 @@ class Layer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, N, width) -> (B, N, width)."""
         qkv = self.qkv(self.norm1(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        mixed = functional.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2])
+        # unbound, not indexed: three indexed parts would each get a gradient of the whole's size
+        mixed = _attention(*qkv.unbind(0))
         x = x + self.proj(mixed.transpose(1, 2).flatten(2))
         return x + self.fc2(functional.gelu(self.fc1(self.norm2(x))))
 
@@ -45,10 +46,15 @@ class SkipTransformer(nn.Module):
         depth: number of layers; of an odd number the middle one has no skip.
         heads: of the attention.
         widening: of the MLPs.
+
+    Attributes:
+        products: what the layers multiply with, bfloat16 to train faster; None (at first): as the weights are.
+            What is carried from layer to layer keeps its precision.
     """
 
     def __init__(self, width: int, depth: int, heads: int, widening: float = 2.0) -> None:
         super().__init__()
+        self.products: torch.dtype | None = None
         self.layers = nn.ModuleList(Layer(width, heads, widening) for _ in range(depth))
         self.skips = nn.ModuleList(nn.Linear(2 * width, width) for _ in range(depth // 2))
         self.norm = nn.LayerNorm(width)
@@ -64,7 +70,16 @@ class SkipTransformer(nn.Module):
         for index, layer in enumerate(self.layers):
             if index >= depth - half:
                 x = self.skips[index - (depth - half)](torch.cat([x, kept.pop()], dim=-1))
-            x = layer(x)
+            with torch.autocast(x.device.type, self.products, enabled=self.products is not None):
+                x = layer(x)
             if index < half:
                 kept.append(x)
         return self.norm(x)
+
+
+def _attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    if q.device.type != "cpu" or q.dtype != torch.bfloat16:
+        return functional.scaled_dot_product_attention(q, k, v)
+    # On CPUs the way back through attention is seven times slower in bfloat16 than in float32.
+    with torch.autocast("cpu", enabled=False):
+        return functional.scaled_dot_product_attention(q.float(), k.float(), v.float())

@@ -22,6 +22,8 @@ from fasthmr.decoder.batches import EvidenceBatch, MotionBatch
 from fasthmr.decoder.evidence_features import CHANNELS, evidence_features
 from fasthmr.decoder.motion_decoder import DecoderConfig, MotionDecoder, load_decoder, save_decoder
 from fasthmr.decoder.networks import Read
+from fasthmr.decoder.transformer import SkipTransformer
+from fasthmr.device import choose_precision
 from fasthmr.progress import Progress
 from fasthmr.training.batch_stream import BatchStream
 from fasthmr.training.motion_losses import LossWeights, Truth, error_likelihood, motion_loss, truth_of
@@ -51,6 +53,7 @@ class DecoderTraining:
         learning_rate: highest.
         seed: of everything drawn.
         device: "cpu", "cuda", ...
+        precision: of the transformers' products: "auto", "fp32" or "bf16"; sums and losses stay in fp32.
         threads: of PyTorch; None leaves it alone.
         validation_windows: how many windows the errors are measured on.
         validate_minutes: time between measurements.
@@ -68,6 +71,7 @@ class DecoderTraining:
     learning_rate: float = 5e-4
     seed: int = 0
     device: str = "cpu"
+    precision: str = "auto"
     threads: int | None = None
     validation_windows: int = 256
     validate_minutes: float = 5.0
@@ -82,6 +86,7 @@ def train_decoder(training: DecoderTraining, progress: Progress | None = None) -
 
     Raises:
         BadInput: the mocap set or the recorded pairs are missing or damaged.
+        BadCall: there is no such precision.
         Cancelled: the user cancelled; the state is kept.
     """
     progress = progress or Progress()
@@ -94,6 +99,10 @@ def train_decoder(training: DecoderTraining, progress: Progress | None = None) -
         decoder = load_decoder(training.start_from).requires_grad_(True).train()
         training = replace(training, config=decoder.config)
     decoder = decoder.to(training.device)
+    products = choose_precision(training.device, training.precision)
+    for module in decoder.modules():
+        if isinstance(module, SkipTransformer):
+            module.products = None if products == torch.float32 else products
     held = _validation(training)
     stream = BatchStream(draws, training)
     try:
