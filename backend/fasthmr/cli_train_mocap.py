@@ -20,7 +20,11 @@ def add_commands(trains: Any) -> None:
     """Add ``mocap`` to the trainings of the command line."""
     mocap = command_parser(trains, "mocap", _mocap, "convert motion capture to a set to learn motion from")
     mocap.add_argument(
-        "--data", type=Path, required=True, metavar="DIR", help="captured motion: manifest.csv and archives"
+        "--data",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="manifest.csv and archives, or AMASS",
     )
     mocap.add_argument("--out", type=Path, required=True, metavar="DIR", help="the set, a new folder")
     mocap.add_argument("--only", nargs="+", metavar="SOURCE", help="take these sources (all)")
@@ -36,6 +40,8 @@ def _mocap(options: argparse.Namespace, cancelled: threading.Event) -> int:
 
     if options.jobs < 1:
         raise BadCall("--jobs must be 1 or more.")
+    if options.picture is not None and options.picture.suffix.lower() != ".png":
+        raise BadCall(f"--picture {options.picture} must end with .png.")
     request = PrepareRequest(options.data, options.out, tuple(options.only or ()), options.jobs)
     with CommandProgress(cancelled) as progress:
         result = prepare(request, progress)

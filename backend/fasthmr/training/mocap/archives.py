@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """A folder of captured motion: a manifest, and archives or folders of clips in several formats.
 
-``manifest.csv`` lists the clips, one a line: path, source, format ("amc", "bvh", "expmap", "deepmimic"), fps,
+``manifest.csv`` lists the clips, one a line: path, format ("amc", "bvh", "expmap", "deepmimic"), fps,
 cmu_trial ("131_03"), label. The path's first part is the source; it is a folder beside the manifest, or an
-archive ``<source>.tar.xz`` there. A folder without a manifest is searched for AMASS files (``.npz``).
+archive ``<source>.tar.xz`` there. A folder without a manifest is searched for AMASS files (``.npz``), and its
+own folders are the sources.
 """
 
 from __future__ import annotations
 
 import csv
 import logging
+import lzma
+import math
 import re
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -26,11 +29,6 @@ from fasthmr.training.mocap.expmap import read_expmap
 from fasthmr.training.mocap.source_motion import SourceMotion
 
 _log = logging.getLogger(__name__)
-
-#: Subjects whose clips are never trained on, in whatever folder they lie.
-HELD_OUT_SUBJECTS: Final = frozenset({131, 139})
-#: Folders that are never trained on.
-HELD_OUT_FOLDERS: Final = ("cmu_acrnn/martial/",)
 
 # The salsa files say 120 frames a second, and were captured at 60: people would dance twice as fast.
 _TRUE_RATES: Final = {"cmu_acrnn/salsa/": 60.0}
@@ -62,16 +60,23 @@ def read_manifest(folder: Path) -> list[ListedClip]:
     """The clips that a folder's manifest lists.
 
     Raises:
-        BadInput: there is no manifest, or it lacks a column.
+        BadInput: there is no manifest, it lacks a column, or a line makes no sense.
     """
     path = folder / "manifest.csv"
+    line = 1
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            return [_listed(row) for row in csv.DictReader(file)]
+            clips, rows = [], csv.DictReader(file)
+            for row in rows:
+                line = rows.line_num
+                clips.append(_listed(row))
+            return clips
     except OSError as error:
         raise BadInput(f"{path} cannot be read ({error.strerror or error}).") from error
-    except (KeyError, ValueError) as error:
-        raise BadInput(f"{path} is no list of clips: {error!r}.") from error
+    except KeyError as error:
+        raise BadInput(f"{path} is no list of clips: it has no column {error}.") from error
+    except (ValueError, AttributeError, csv.Error) as error:
+        raise BadInput(f"{path} is no list of clips: line {line} makes no sense ({error}).") from error
 
 
 def read_sources(
@@ -89,12 +94,13 @@ def read_sources(
     """
     failed = failed or (lambda name, reason: _log.warning("%s cannot be read: %s", name, reason))
     wanted = set(only or ())
+    if not folder.is_dir():
+        raise BadInput(f"There is no folder {folder}. Name the one with manifest.csv or with AMASS files.")
     if not (folder / "manifest.csv").is_file():
-        yield from _amass_files(folder, failed)
+        yield from _amass_files(folder, wanted, failed)
         return
     clips = read_manifest(folder)
-    if unknown := wanted - {clip.source for clip in clips}:
-        raise BadInput(f"{folder} has no {', '.join(sorted(unknown))}.")
+    _check_wanted(folder, wanted, {clip.source for clip in clips})
     for source in dict.fromkeys(clip.source for clip in clips):
         if wanted and source not in wanted:
             continue
@@ -111,12 +117,19 @@ def read_sources(
                 failed(clip.path, error)
 
 
-def is_held_out(source: SourceMotion) -> bool:
-    """Whether a clip belongs to the test set, and must never be trained on."""
-    return source.subject in HELD_OUT_SUBJECTS or source.name.startswith(HELD_OUT_FOLDERS)
+def _check_wanted(folder: Path, wanted: set[str], there: set[str]) -> None:
+    if unknown := wanted - there:
+        raise BadInput(
+            f"{folder} has no {', '.join(sorted(unknown))}. It has: {', '.join(sorted(there)) or 'nothing'}."
+        )
 
 
 def _listed(row: Mapping[str, str]) -> ListedClip:
+    parts = PurePosixPath(row["path"]).parts
+    if len(parts) < 2 or ".." in parts or parts[0] == "/":
+        raise ValueError(f"the path '{row['path']}' is not one of <source>/...")
+    if not 0 < float(row["fps"]) < math.inf:
+        raise ValueError(f"{row['fps']} frames a second")
     trial = re.fullmatch(r"0*(\d+)_0*(\d+)", row["cmu_trial"].strip())
     rate = next((rate for start, rate in _TRUE_RATES.items() if row["path"].startswith(start)), None)
     return ListedClip(
@@ -159,17 +172,24 @@ def _skeleton_of(clip: ListedClip, texts: Mapping[str, str]) -> str:
     """
     skeletons = sorted(path for path in texts if path.endswith(_SKELETON_FILES))
     here = PurePosixPath(clip.path).parent
-    for path in skeletons:
-        pure = PurePosixPath(path)
-        if pure.parent == here or pure.stem == here.name:
-            return path
-    if clip.subject is not None:
-        for path in skeletons:
-            if re.fullmatch(rf"0*{clip.subject}", PurePosixPath(path).stem):
-                return path
+    own = [
+        path
+        for path in skeletons
+        if clip.subject is not None and re.fullmatch(rf"0*{clip.subject}", PurePosixPath(path).stem)
+    ]
+    of_folder = [path for path in skeletons if PurePosixPath(path).stem == here.name]
+    beside = [path for path in skeletons if PurePosixPath(path).parent == here]
+    if certain := own or of_folder:
+        return certain[0]
+    for only in (beside, skeletons):
+        if len(only) == 1:
+            return only[0]
     if not skeletons:
-        raise BadInput(f"{clip.path} has no ASF skeleton beside it.")
-    return skeletons[0]
+        raise BadInput(f"{clip.path} has no ASF skeleton beside it: there is none in {clip.source}.")
+    raise BadInput(
+        f"{clip.path} may be of several ASF skeletons: {', '.join(skeletons)}. "
+        f"Name its own after its folder ({here.name}.asf) or its subject."
+    )
 
 
 def _texts(folder: Path, source: str, paths: set[str]) -> dict[str, str]:
@@ -178,33 +198,41 @@ def _texts(folder: Path, source: str, paths: set[str]) -> dict[str, str]:
     def wanted(path: str) -> bool:
         return path in paths or path.endswith((*_SKELETON_FILES, _CHARACTER))
 
+    texts: dict[str, str] = {}
     unpacked = folder / source
     if unpacked.is_dir():
-        found = (path for path in sorted(unpacked.rglob("*")) if path.is_file())
-        return {
-            name: path.read_text(encoding="utf-8", errors="replace")
-            for path in found
-            if wanted(name := path.relative_to(folder).as_posix())
-        }
+        for path in sorted(unpacked.rglob("*")):
+            name = path.relative_to(folder).as_posix()
+            if wanted(name) and path.is_file():
+                try:
+                    texts[name] = path.read_text(encoding="utf-8", errors="replace")
+                except OSError as error:
+                    _log.warning("%s cannot be read: %s", path, error.strerror or error)
+        return texts
     archive = folder / f"{source}.tar.xz"
-    texts = {}
+    if not archive.is_file():
+        raise BadInput(f"{folder} has neither a folder {source} nor an archive {archive.name}.")
     try:
         with tarfile.open(archive, "r|xz") as packed:
             for member in packed:
                 name = PurePosixPath(member.name).as_posix()
                 if member.isfile() and wanted(name) and (file := packed.extractfile(member)) is not None:
                     texts[name] = file.read().decode("utf-8", errors="replace")
-    except (OSError, tarfile.TarError, EOFError) as error:
+    except (OSError, tarfile.TarError, EOFError, lzma.LZMAError) as error:
         raise BadInput(f"{archive} cannot be read ({error}). Get it again.") from error
     return texts
 
 
-def _amass_files(folder: Path, failed: Failure) -> Iterator[SourceMotion]:
+def _amass_files(folder: Path, wanted: set[str], failed: Failure) -> Iterator[SourceMotion]:
     paths = sorted(folder.rglob("*.npz"))
     if not paths:
         raise BadInput(f"{folder} holds no manifest.csv and no AMASS files (.npz).")
-    for path in paths:
+    names = {path: path.relative_to(folder).with_suffix("") for path in paths}
+    _check_wanted(folder, wanted, {name.parts[0] for name in names.values()})
+    for path, name in names.items():
+        if wanted and name.parts[0] not in wanted:
+            continue
         try:
-            yield read_amass(path, path.relative_to(folder).with_suffix("").as_posix())
+            yield read_amass(path, name.as_posix())
         except BadInput as error:
-            failed(str(path), error)
+            failed(name.as_posix(), error)

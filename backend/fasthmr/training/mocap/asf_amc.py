@@ -23,6 +23,7 @@ from fasthmr.training.mocap.world_axes import z_up_from_y_up
 UNIT: Final = 2.54 / 100 / 0.45
 #: CMU's files carry no frame rate; all but a few clips were captured at this one.
 FRAME_RATE: Final = 120.0
+_FREEDOMS: Final = ("rx", "ry", "rz", "tx", "ty", "tz", "l")
 _END_BONES: Final = frozenset({"lfingers", "rfingers", "lthumb", "rthumb", "ltoes", "rtoes", "head"})
 
 
@@ -80,7 +81,7 @@ def read_asf(text: str, name: str) -> AsfSkeleton:
                     bone[words[0]] = words[1:]
             elif section == ":hierarchy" and words[0] not in ("begin", "end"):
                 for child in words[1:]:
-                    if words[0] not in names or child not in bones:
+                    if words[0] not in names or child not in bones or child in names:
                         raise KeyError(child)
                     parent_of[child] = words[0]
                     names.append(child)
@@ -144,14 +145,14 @@ def read_amc(
 
 
 def _bone(entries: dict[str, list[str]]) -> _Bone:
-    direction = np.array([float(word) for word in entries["direction"][:3]])
-    angles = [float(word) for word in entries["axis"][:3]]
-    order = entries["axis"][3].lower()
-    return _Bone(
-        vector=direction * float(entries["length"][0]),
-        axes=Rotation.from_euler(order, angles, degrees=True),
-        freedoms=tuple(entries.get("dof", ())),
-    )
+    x, y, z = (float(word) for word in entries["direction"])
+    vector = np.array([x, y, z]) * float(entries["length"][0])
+    *angles, order = entries["axis"]
+    turn = [float(word) for word in angles]
+    freedoms = tuple(word.lower() for word in entries.get("dof", ()))
+    if not np.isfinite([*vector, *turn]).all() or not set(freedoms) <= set(_FREEDOMS):
+        raise ValueError("a number that is not finite, or a freedom that is not known")
+    return _Bone(vector, Rotation.from_euler(order.lower(), turn, degrees=True), freedoms)
 
 
 def _frames(lines: Iterable[str], skeleton: AsfSkeleton, name: str) -> dict[str, np.ndarray]:
@@ -160,6 +161,8 @@ def _frames(lines: Iterable[str], skeleton: AsfSkeleton, name: str) -> dict[str,
     wanted = {"root": 6, **{joint: count for joint, count in wanted.items() if count}}
     columns: dict[str, list[list[float]]] = {joint: [] for joint in wanted}
     count = 0
+    lines = list(lines)
+    last = max((number for number, line in enumerate(lines, 1) if line.strip()), default=0)
     for number, line in enumerate(lines, 1):
         words = line.split()
         if not words or words[0][0] in "#:":
@@ -175,6 +178,8 @@ def _frames(lines: Iterable[str], skeleton: AsfSkeleton, name: str) -> dict[str,
             row = [float(word) for word in words[1:]]
         except ValueError as error:
             raise BadInput(f"{name}, line {number}: {error}.") from error
+        if number == last and len(row) < wanted[words[0]]:
+            continue  # the file ends within this line; so its frame is not whole
         if len(row) != wanted[words[0]]:
             raise BadInput(
                 f"{name}, line {number}: {words[0]} has {len(row)} numbers instead of {wanted[words[0]]}."

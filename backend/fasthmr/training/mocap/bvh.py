@@ -32,6 +32,8 @@ class BvhKind:
     skip: int = 0
 
 
+_CHANNELS: Final = frozenset(f"{axis}{kind}" for axis in "xyz" for kind in ("position", "rotation"))
+
 #: Poser's skeleton of the acRNN project: centimetres.
 ACRNN: Final = BvhKind("acrnn_bvh", 0.01)
 #: Character Creator's: centimetres; the first frame is a T-pose.
@@ -103,7 +105,7 @@ def _hierarchy(lines: list[str], name: str) -> tuple[list[_Joint], int]:
             continue
         try:
             if words[0] == "MOTION":
-                if not joints or len(above) != 1:
+                if not joints or above != [-1]:
                     raise ValueError("the hierarchy is not closed")
                 return joints, number
             if words[0] in ("ROOT", "JOINT", "End"):
@@ -113,19 +115,33 @@ def _hierarchy(lines: list[str], name: str) -> tuple[list[_Joint], int]:
             elif words[0] == "{":
                 above.append(opened)
             elif words[0] == "}":
+                if len(above) == 1:
+                    raise ValueError("a brace too many")
                 above.pop()
+            elif words[0] in ("OFFSET", "CHANNELS") and above[-1] < 0:
+                raise ValueError(f"{words[0]} belongs to no joint")
             elif words[0] == "OFFSET":
-                joints[above[-1]].offset = np.array([float(word) for word in words[1:4]])
+                x, y, z = (float(word) for word in words[1:])
+                joints[above[-1]].offset = np.array([x, y, z])
             elif words[0] == "CHANNELS":
-                channels = tuple(words[2:])
-                if len(channels) != int(words[1]):
-                    raise ValueError(f"{words[1]} channels are announced, {len(channels)} named")
-                joints[above[-1]].channels = channels
+                joints[above[-1]].channels = _channels(words)
             else:
                 raise ValueError(f"'{words[0]}' is not expected here")
         except (ValueError, IndexError) as error:
             raise BadInput(f"{name}, line {number}: this is no BVH file ({error}).") from error
     raise BadInput(f"{name} is no BVH file, or it is cut off: it has no MOTION.")
+
+
+def _channels(words: list[str]) -> tuple[str, ...]:
+    channels = tuple(words[2:])
+    if len(channels) != int(words[1]):
+        raise ValueError(f"{words[1]} channels are announced, {len(channels)} named")
+    different = {channel.lower() for channel in channels}
+    if unknown := different - _CHANNELS:
+        raise ValueError(f"a channel '{min(unknown)}' is not known")
+    if len(different) != len(channels):
+        raise ValueError("a channel is named twice")
+    return channels
 
 
 def _motion(lines: list[str], at: int, width: int, name: str) -> tuple[np.ndarray, float]:
@@ -137,9 +153,10 @@ def _motion(lines: list[str], at: int, width: int, name: str) -> tuple[np.ndarra
         values = np.array([[float(word) for word in row.split()] for row in rows])
     except (ValueError, IndexError) as error:
         raise BadInput(f"{name}, after line {at}: the motion cannot be read ({error}).") from error
-    if values.shape != (frames, width) or step <= 0:
+    if values.shape != (frames, width) or not 0 < step < np.inf:
         raise BadInput(
-            f"{name}: {frames} frames of {width} numbers are announced; the file holds {values.shape}."
+            f"{name}: {frames} frames of {width} numbers, one each {step} s, are announced; "
+            f"the file holds {values.shape}. It may be cut off."
         )
     return values, step
 

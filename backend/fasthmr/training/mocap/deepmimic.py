@@ -19,6 +19,7 @@ from fasthmr.training.mocap.source_motion import SourceMotion
 from fasthmr.training.mocap.world_axes import z_up_from_y_up
 
 _NUMBERS: Final = {"none": 7, "spherical": 4, "revolute": 1, "fixed": 0}
+_SMALLEST_QUATERNION: Final = 0.1  # unit ones are written with a few digits; far from unit is damage
 # Ends of the shapes that the character file hangs on its last joints.
 _ENDS: Final = {
     "head_end": ("neck", (0.0, 0.275, 0.0)),
@@ -61,8 +62,10 @@ def read_character(text: str, name: str) -> Character:
         names = tuple(joint["Name"] for joint in joints)
     except (ValueError, KeyError, TypeError) as error:
         raise BadInput(f"{name} is no character of DeepMimic ({error!r}).") from error
-    if not numbers or numbers[0] != 7:
-        raise BadInput(f"{name} is no character of DeepMimic: its first joint is not the root.")
+    if not numbers or numbers[0] != 7 or 7 in numbers[1:]:
+        raise BadInput(f"{name} is no character of DeepMimic: its first joint, and no other, is the root.")
+    if parents[0] >= 0 or ((parents[1:] < 0) | (parents[1:] >= np.arange(1, len(parents)))).any():
+        raise BadInput(f"{name} is no character of DeepMimic: a joint's parent must come before it.")
     return Character(names, parents, np.array(offsets), kinds)
 
 
@@ -96,7 +99,11 @@ def read_deepmimic(
     for index, kind in enumerate(character.kinds):
         own = values[:, column : column + _NUMBERS[kind]]
         column += _NUMBERS[kind]
-        turn, above = _turn(own, kind), int(character.parents[index])
+        try:
+            turn = _turn(own, kind)
+        except ValueError as error:
+            raise BadInput(f"{name} holds no motion: {error} at {character.names[index]}.") from error
+        above = int(character.parents[index])
         if above < 0:
             placed.append(own[:, :3])
             turned.append(turn)
@@ -129,7 +136,10 @@ def _turn(values: np.ndarray, kind: str) -> Rotation:
         return Rotation.identity(len(values))
     if kind == "revolute":
         return Rotation.from_rotvec(values * np.array([0.0, 0.0, 1.0]))
-    return Rotation.from_quat(values[:, -4:][:, [1, 2, 3, 0]])
+    quaternions = values[:, -4:][:, [1, 2, 3, 0]]
+    if (np.linalg.norm(quaternions, axis=1) < _SMALLEST_QUATERNION).any():
+        raise ValueError("a quaternion is zero")
+    return Rotation.from_quat(quaternions)
 
 
 def _frames(text: str, name: str) -> np.ndarray:

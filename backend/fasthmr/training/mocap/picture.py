@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from fasthmr.body import BodyModel, load_body
-from fasthmr.errors import BadInput
+from fasthmr.errors import BadCall, BadInput
 from fasthmr.files import load_arrays, written_whole
 from fasthmr.preview.figures import vertex_normals
 from fasthmr.preview.renderer import COLOURS, Renderer
@@ -59,8 +59,11 @@ def write_sheet(
         How many clips are on it.
 
     Raises:
+        BadCall: the path does not end with ``.png``.
         BadInput: the work folder holds nothing to draw.
     """
+    if path.suffix.lower() != ".png":
+        raise BadCall(f"{path} must end with .png.")
     listing = work / "read.json"
     if not listing.is_file():
         raise BadInput(f"{work} holds no converted clips. Run `fasthmr train mocap` first.")
@@ -77,9 +80,7 @@ def write_sheet(
             progress.report("draw", number, len(chosen))
             rows.append(_clip_row(piece, work, body, renderer, moments))
     picture = np.concatenate(rows)
-    done, data = cv2.imencode(".png", picture[..., ::-1])
-    if not done:
-        raise BadInput(f"{path} cannot be written as a picture. Choose a name that ends with .png.")
+    _, data = cv2.imencode(".png", picture[..., ::-1])
     with written_whole(path) as stream:
         stream.write(data.tobytes())
     return len(chosen)

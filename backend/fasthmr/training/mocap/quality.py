@@ -38,7 +38,7 @@ REASONS: Final = {
     "fit": "the body does not fit the joints",
     "turn": "a joint of the fitted body turns faster than any can",
     "short": "what is left between broken spans is too short",
-    "unreadable": "the file could not be read",
+    "copy": "shows what a clip for tests shows",
 }
 
 
