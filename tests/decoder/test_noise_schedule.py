@@ -47,3 +47,9 @@ def test_times_begin_at_the_last_one() -> None:
     assert len(set(trailing_times(1000))) == 1000
     with pytest.raises(ValueError, match="0 steps"):
         trailing_times(0)
+
+
+def test_steps_stay_on_the_device_of_the_latents() -> None:
+    latents = torch.zeros(2, 4, 8, device="meta")
+    for following in (499, -1):
+        assert SCHEDULE.step(latents, latents, 999, following).device.type == "meta"

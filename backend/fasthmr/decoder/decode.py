@@ -85,12 +85,18 @@ def decode(
 
     Raises:
         Cancelled: the user cancelled.
-        ValueError: the settings ask for less than one step or sample, or an unknown channel.
+        ValueError: the settings ask for less than one step or sample, for an overlap that is not shorter than
+            a window, or an unknown channel.
     """
     progress = progress or Progress()
     settings = settings or DecodeSettings()
     if settings.samples < 1:
         raise ValueError(f"{settings.samples} samples: it must be at least one")
+    if not 0 <= settings.overlap < decoder.config.vae.window:
+        raise ValueError(
+            f"an overlap of {settings.overlap}: it must be 0 to {decoder.config.vae.window - 1}, "
+            "less than a window"
+        )
     grid = TimeGrid.over(evidence.timestamps, evidence.frame_rate)
     batch = evidence_on_grid(evidence, grid)
     told = _run(batch, decoder, settings, progress)

@@ -160,9 +160,20 @@ def load_decoder(path: Path | None = None) -> MotionDecoder:
             head = json.loads((file.metadata() or {})[_KEY])
         config = DecoderConfig.from_json(head["config"])
         weights = safetensors.torch.load_file(path)
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
-        raise BadInput(f"{path} is no motion decoder, or it is damaged ({error}).") from error
-    decoder = MotionDecoder(config)
+        decoder = MotionDecoder(config)
+    except (
+        SafetensorError,
+        OSError,
+        KeyError,
+        ValueError,
+        TypeError,
+        RuntimeError,
+        ArithmeticError,
+    ) as error:
+        raise BadInput(
+            f"{path} is no motion decoder, or it is damaged ({error}). Get the file again, "
+            "or train one with `fasthmr train decoder`."
+        ) from error
     decoder.sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     try:
         decoder.load_state_dict({name: one.float() for name, one in weights.items()}, strict=True)

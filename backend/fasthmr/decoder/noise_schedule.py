@@ -48,12 +48,13 @@ class NoiseSchedule:
 
     def step(self, mixed: Tensor, velocity: Tensor, now: int, following: int) -> Tensor:
         """DDIM's step from one time to an earlier one; ``following`` -1 is the clean end."""
-        times = torch.full((len(mixed),), now)
-        clean = self.clean(mixed, velocity, times)
+        # single numbers, which work with latents on any device
+        signal, noise = self.signal[now], self.noise[now]
+        clean = signal * mixed - noise * velocity
         if following < 0:
             return clean
-        noise = self._at(self.noise, times) * mixed + self._at(self.signal, times) * velocity
-        return self.signal[following] * clean + self.noise[following] * noise
+        left = noise * mixed + signal * velocity
+        return self.signal[following] * clean + self.noise[following] * left
 
     @staticmethod
     def _at(shares: Tensor, times: Tensor) -> Tensor:

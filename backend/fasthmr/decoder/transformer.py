@@ -48,8 +48,8 @@ class SkipTransformer(nn.Module):
         widening: of the MLPs.
 
     Attributes:
-        products: what the layers multiply with, bfloat16 to train faster; None (at first): as the weights are.
-            What is carried from layer to layer keeps its precision.
+        products: what the layers multiply with, bfloat16 to train faster; None (at first): as the weights
+            are. What is carried from layer to layer keeps its precision.
     """
 
     def __init__(self, width: int, depth: int, heads: int, widening: float = 2.0) -> None:
