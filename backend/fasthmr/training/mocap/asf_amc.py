@@ -177,9 +177,13 @@ def _frames(lines: Iterable[str], skeleton: AsfSkeleton, name: str) -> dict[str,
         try:
             row = [float(word) for word in words[1:]]
         except ValueError as error:
+            if number == last:
+                continue  # the file ends within a number; so its frame is not whole
             raise BadInput(f"{name}, line {number}: {error}.") from error
+        if not np.isfinite(row).all():
+            raise BadInput(f"{name}, line {number}: numbers that are not finite.")
         if number == last and len(row) < wanted[words[0]]:
-            continue  # the file ends within this line; so its frame is not whole
+            continue
         if len(row) != wanted[words[0]]:
             raise BadInput(
                 f"{name}, line {number}: {words[0]} has {len(row)} numbers instead of {wanted[words[0]]}."

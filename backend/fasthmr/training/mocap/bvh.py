@@ -153,6 +153,8 @@ def _motion(lines: list[str], at: int, width: int, name: str) -> tuple[np.ndarra
         values = np.array([[float(word) for word in row.split()] for row in rows])
     except (ValueError, IndexError) as error:
         raise BadInput(f"{name}, after line {at}: the motion cannot be read ({error}).") from error
+    if not np.isfinite(values).all():
+        raise BadInput(f"{name} holds numbers that are not finite.")
     if values.shape != (frames, width) or not 0 < step < np.inf:
         raise BadInput(
             f"{name}: {frames} frames of {width} numbers, one each {step} s, are announced; "
