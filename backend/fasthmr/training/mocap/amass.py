@@ -64,5 +64,4 @@ def read_amass(path: Path, name: str) -> SourceMotion:
         parents=np.array(PARENTS),
         positions=joints.numpy().astype(np.float32),
         rotations=matrices.astype(np.float32),
-        betas=np.asarray(arrays["betas"], np.float32)[:10] if "betas" in arrays else None,
     )

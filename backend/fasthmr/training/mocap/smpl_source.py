@@ -4,12 +4,8 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
-from fasthmr.body import load_body
 from fasthmr.body.skeleton import JOINT_NAMES
-from fasthmr.training.mocap.calibrate import fit_shape
-from fasthmr.training.mocap.joint_maps import Anchor
 from fasthmr.training.mocap.resample import resample
 from fasthmr.training.mocap.source_motion import SourceMotion
 
@@ -17,8 +13,8 @@ from fasthmr.training.mocap.source_motion import SourceMotion
 def from_smpl(source: SourceMotion, start: int, end: int) -> dict[str, np.ndarray]:
     """A span of a clip with rotations of its own, at 30 frames a second on the open body.
 
-    Rotations carry over: both bodies rest in the same T-pose. The shape is found anew from the lengths
-    of the bones, as shape coefficients mean something else on every body.
+    Rotations carry over: both bodies rest in the same T-pose. The shape is the mean one, on which the reader
+    placed the joints, as shape coefficients mean something else on every body.
 
     Args:
         source: with rotations, and SMPL's 24 joints first among its own.
@@ -39,12 +35,8 @@ def from_smpl(source: SourceMotion, start: int, end: int) -> dict[str, np.ndarra
     sign = np.linalg.det(u @ vt)
     u[..., -1] *= sign[..., None]
     joints = source.positions[start:end, : len(JOINT_NAMES)]
-    anchors = [Anchor((name,), name, name) for name in JOINT_NAMES]
-    body = load_body("open")
-    with torch.no_grad():
-        betas = fit_shape(anchors, [joints], body)
     return {
         "rotations": (u @ vt).astype(np.float32),
         "pelvis": resample(joints[:, 0], source.frame_rate),
-        "betas": betas,
+        "betas": np.zeros(10, np.float32),
     }

@@ -28,7 +28,6 @@ class SourceMotion:
         label: what is done, in a word, where it is known.
         rotations: (T, 24, 3, 3) float32, SMPL's own rotations (root in the world) for sources that have
             them (AMASS); None elsewhere.
-        betas: (10,) shape of such a source, else None.
         end_points: names of joints that are ends of bones only (finger tips, top of the head, toe tips).
     """
 
@@ -42,7 +41,6 @@ class SourceMotion:
     trial: int | None = None
     label: str = ""
     rotations: np.ndarray | None = None
-    betas: np.ndarray | None = None
     end_points: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
