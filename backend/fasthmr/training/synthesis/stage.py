@@ -7,6 +7,7 @@ body is skinned in the vertex shader; a sequence costs one upload of its shape a
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Final
 
@@ -22,7 +23,8 @@ from fasthmr.training.synthesis.surroundings import Surroundings
 
 _SAMPLES: Final = 4
 _NEAR: Final = 0.05
-_FAR: Final = 200.0
+#: How far one can see, metres.
+FAR: Final = 200.0
 
 _BODY_VERTEX: Final = """
 #version 330
@@ -51,6 +53,7 @@ uniform vec3 sun;
 uniform vec3 sun_colour;
 uniform vec3 sky;
 uniform vec3 sky_colour;
+uniform float counted;  // 1: part of the mask
 in vec3 place;
 in vec3 facing;
 in vec3 tint;
@@ -61,7 +64,7 @@ void main() {
     float above = 0.5 + 0.5 * dot(n, sky);
     float edge = max(0.0, dot(n, normalize(-place)));
     vec3 light = sun_colour * lit + sky_colour * above * (0.7 + 0.3 * edge);
-    result = vec4(clamp(tint * light, 0.0, 1.0), 1.0);
+    result = vec4(clamp(tint * light, 0.0, 1.0), counted);
 }
 """
 _PLACE_VERTEX: Final = """
@@ -107,8 +110,45 @@ void main() {
 """
 
 
+@dataclass(frozen=True)
+class Place:
+    """Surroundings whose pictures the graphics card holds, until they are released."""
+
+    floor: moderngl.Texture
+    around: moderngl.Texture
+    floor_size: float
+
+    def release(self) -> None:
+        """Free the memory."""
+        self.floor.release()
+        self.around.release()
+
+
+class _Actor:
+    """Somebody's vertices on the graphics card, and their rest joints."""
+
+    def __init__(
+        self,
+        context: moderngl.Context,
+        program: moderngl.Program,
+        vertices: int,
+        carriers: moderngl.Buffer,
+        faces: moderngl.Buffer,
+    ) -> None:
+        self.surface = context.buffer(reserve=vertices * 9 * 4)
+        self.mesh = context.vertex_array(
+            program,
+            [
+                (self.surface, "3f 3f 3f", "position", "normal", "colour"),
+                (carriers, "4f 4f", "carriers", "shares"),
+            ],
+            faces,
+        )
+        self.rest = np.zeros((24, 3))
+
+
 class SyntheticStage:
-    """Renders one person at a time; a context manager that frees the graphics memory.
+    """Renders a person, and another who is not in the mask; a context manager that frees the graphics memory.
 
     Args:
         body: the body model of all people.
@@ -124,23 +164,19 @@ class SyntheticStage:
         self._place = self._context.program(vertex_shader=_PLACE_VERTEX, fragment_shader=_PLACE_FRAGMENT)
         carriers, shares = _four_carriers(body.weights)
         faces = body.faces.numpy().astype(np.int32)
-        self._faces = self._context.buffer(faces.tobytes())
-        self._carriers = self._context.buffer(np.concatenate([carriers, shares], axis=1).tobytes())
-        self._surface = self._context.buffer(reserve=len(body.v_template) * 9 * 4)
-        self._mesh = self._context.vertex_array(
-            self._figure,
-            [
-                (self._surface, "3f 3f 3f", "position", "normal", "colour"),
-                (self._carriers, "4f 4f", "carriers", "shares"),
-            ],
-            self._faces,
+        face_buffer = self._context.buffer(faces.tobytes())
+        carrier_buffer = self._context.buffer(np.concatenate([carriers, shares], axis=1).tobytes())
+        self._person, self._companion = (
+            _Actor(self._context, self._figure, len(body.v_template), carrier_buffer, face_buffer)
+            for _ in range(2)
         )
         corners = np.array([-1, -1, 1, -1, -1, 1, 1, 1], np.float32)
         self._screen = self._context.vertex_array(
             self._place, [(self._context.buffer(corners.tobytes()), "2f", "corner")]
         )
         self._targets: dict[tuple[int, int], tuple[moderngl.Framebuffer, moderngl.Framebuffer]] = {}
-        self._rest = np.zeros((24, 3))
+        self._place_now: Place | None = None
+        self._own_place: Place | None = None
 
     def __enter__(self) -> SyntheticStage:
         return self
@@ -158,15 +194,47 @@ class SyntheticStage:
             look: of the person.
             surroundings: of the place.
         """
+        self.wear(betas, look)
+        if self._own_place is not None:
+            self._own_place.release()
+        self._own_place = self.build(surroundings)
+        self.go_to(self._own_place)
+
+    def wear(
+        self,
+        betas: np.ndarray,
+        look: Look,
+        companion: bool = False,
+        normals: np.ndarray | None = None,
+    ) -> None:
+        """Set who is shown.
+
+        Args:
+            betas: (10,) body shape.
+            look: of the person.
+            companion: set the person who is not in the mask.
+            normals: (V, 3) of the body at rest, those of the mean body will do; None: found for this body,
+                which takes as long as half a picture.
+        """
         shape = torch.from_numpy(np.asarray(betas, np.float32))
         rest = self._body.rest_vertices(shape)
-        normals = vertex_normals(rest[None], self._body.faces)[0].numpy()
-        self._rest = self._body.rest_joints(shape).numpy().astype(np.float64)
-        position = rest.numpy() + look.offsets[:, None] * normals
-        surface = np.concatenate([position, normals, look.colours], axis=1).astype(np.float32)
-        self._surface.write(np.ascontiguousarray(surface).tobytes())
-        self._textures = [self._texture(picture) for picture in (surroundings.floor, surroundings.around)]
-        self._floor_size = surroundings.floor_size
+        if normals is None:
+            normals = vertex_normals(rest[None], self._body.faces)[0].numpy()
+        actor = self._companion if companion else self._person
+        actor.rest = self._body.rest_joints(shape).numpy().astype(np.float64)
+        surface = np.empty((len(rest), 9), np.float32)
+        surface[:, :3] = rest.numpy() + look.offsets[:, None] * normals
+        surface[:, 3:6], surface[:, 6:] = normals, look.colours
+        actor.surface.write(surface.tobytes())
+
+    def build(self, surroundings: Surroundings) -> Place:
+        """Bring surroundings to the graphics card; the caller releases them."""
+        floor, around = (self._texture(picture) for picture in (surroundings.floor, surroundings.around))
+        return Place(floor, around, surroundings.floor_size)
+
+    def go_to(self, place: Place) -> None:
+        """Set where the pictures that follow are."""
+        self._place_now = place
 
     def render(
         self,
@@ -176,6 +244,7 @@ class SyntheticStage:
         size: tuple[int, int],
         world_from_camera: np.ndarray,
         lights: Lights,
+        companion: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Draw one frame.
 
@@ -186,19 +255,39 @@ class SyntheticStage:
             size: width and height, pixels.
             world_from_camera: (4, 4) rigid; the world's z is up and its floor at 0.
             lights: of the scene.
+            companion: turns and joints of somebody else, who may hide the person and is not in the mask.
 
         Returns:
-            (H, W, 3) uint8 RGB, and the person's mask (H, W) bool.
+            (H, W, 3) uint8 RGB, and the mask (H, W) bool of what is seen of the person.
         """
         drawn, resolved = self._target(size)
         drawn.use()
         self._context.disable(moderngl.DEPTH_TEST)
         self._draw_place(intrinsics, size, world_from_camera, joints, lights)
         self._context.enable(moderngl.DEPTH_TEST)
-        self._draw_figure(turns, joints, intrinsics, size, world_from_camera, lights)
+        self._prepare_figure(intrinsics, size, world_from_camera, lights)
+        self._draw_figure(self._person, turns, joints, counted=1.0)
+        if companion is not None:
+            self._draw_figure(self._companion, *companion, counted=0.0)
         self._context.copy_framebuffer(resolved, drawn)
         pixels = np.frombuffer(resolved.read(components=4), np.uint8).reshape(size[1], size[0], 4)
         return np.ascontiguousarray(pixels[..., :3]), pixels[..., 3] > 127
+
+    def depth(self, size: tuple[int, int]) -> np.ndarray:
+        """How far away the people of the last picture of this size are.
+
+        Args:
+            size: width and height, pixels.
+
+        Returns:
+            (H, W) metres along the camera's axis; :data:`FAR` where nobody is.
+        """
+        _, resolved = self._targets[size]
+        stored = np.frombuffer(resolved.read(components=1, attachment=-1, dtype="f4"), np.float32)
+        stored = stored.reshape(size[::-1])
+        return (2 * FAR * _NEAR / (FAR + _NEAR - (2 * stored.astype(np.float64) - 1) * (FAR - _NEAR))).clip(
+            _NEAR, FAR
+        )
 
     def _draw_place(
         self,
@@ -210,8 +299,11 @@ class SyntheticStage:
     ) -> None:
         width, height = size
         feet = world_from_camera[:3, :3] @ joints[[7, 8]].mean(0) + world_from_camera[:3, 3]
-        for unit, texture in enumerate(self._textures):
-            texture.use(unit)
+        place = self._place_now
+        if place is None:
+            raise ValueError("the stage has no surroundings yet: dress() or go_to() comes first")
+        place.floor.use(0)
+        place.around.use(1)
         _set(
             self._place,
             world_from_camera=tuple(world_from_camera[:3, :3].T.ravel().tolist()),
@@ -224,29 +316,16 @@ class SyntheticStage:
             ),
             floor_picture=0,
             around_picture=1,
-            floor_size=self._floor_size,
+            floor_size=place.floor_size,
             heading=lights.heading,
             feet=tuple(feet[:2].tolist()),
             brightness=lights.brightness,
         )
         self._screen.render(moderngl.TRIANGLE_STRIP)
 
-    def _draw_figure(
-        self,
-        turns: np.ndarray,
-        joints: np.ndarray,
-        intrinsics: np.ndarray,
-        size: tuple[int, int],
-        world_from_camera: np.ndarray,
-        lights: Lights,
+    def _prepare_figure(
+        self, intrinsics: np.ndarray, size: tuple[int, int], world_from_camera: np.ndarray, lights: Lights
     ) -> None:
-        bones = np.zeros((24, 4, 4))
-        bones[:, :3, :3] = turns
-        bones[:, :3, 3] = joints - np.einsum("jab,jb->ja", turns, self._rest)
-        bones[:, 3, 3] = 1
-        bone_array = self._figure["bones"]
-        assert isinstance(bone_array, moderngl.Uniform)  # noqa: S101 - for the type checker
-        bone_array.write(np.ascontiguousarray(bones.transpose(0, 2, 1), np.float32).tobytes())
         camera_from_world = world_from_camera[:3, :3].T
         _set(
             self._figure,
@@ -256,7 +335,17 @@ class SyntheticStage:
             sun_colour=tuple(lights.sun_colour.tolist()),
             sky_colour=tuple(lights.sky_colour.tolist()),
         )
-        self._mesh.render()
+
+    def _draw_figure(self, actor: _Actor, turns: np.ndarray, joints: np.ndarray, counted: float) -> None:
+        bones = np.zeros((24, 4, 4))
+        bones[:, :3, :3] = turns
+        bones[:, :3, 3] = joints - np.einsum("jab,jb->ja", turns, actor.rest)
+        bones[:, 3, 3] = 1
+        bone_array = self._figure["bones"]
+        assert isinstance(bone_array, moderngl.Uniform)  # noqa: S101 - for the type checker
+        bone_array.write(np.ascontiguousarray(bones.transpose(0, 2, 1), np.float32).tobytes())
+        _set(self._figure, counted=counted)
+        actor.mesh.render()
 
     def _target(self, size: tuple[int, int]) -> tuple[moderngl.Framebuffer, moderngl.Framebuffer]:
         if size not in self._targets:
@@ -266,7 +355,9 @@ class SyntheticStage:
                     [self._context.renderbuffer(size, 4, samples=samples)],
                     self._context.depth_renderbuffer(size, samples=samples),
                 ),
-                self._context.framebuffer([self._context.renderbuffer(size, 4)]),
+                self._context.framebuffer(
+                    [self._context.renderbuffer(size, 4)], self._context.depth_renderbuffer(size)
+                ),
             )
         drawn = self._targets[size][0]
         drawn.use()
@@ -313,7 +404,7 @@ def _clip(intrinsics: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         [
             [2 * intrinsics[0, 0] / width, 0, 2 * intrinsics[0, 2] / width - 1, 0],
             [0, 2 * intrinsics[1, 1] / height, 2 * intrinsics[1, 2] / height - 1, 0],
-            [0, 0, (_FAR + _NEAR) / (_FAR - _NEAR), -2 * _FAR * _NEAR / (_FAR - _NEAR)],
+            [0, 0, (FAR + _NEAR) / (FAR - _NEAR), -2 * FAR * _NEAR / (FAR - _NEAR)],
             [0, 0, 1, 0],
         ]
     )
