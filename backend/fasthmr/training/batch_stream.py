@@ -11,6 +11,8 @@ from typing import Any, Final
 import torch
 from torch import multiprocessing
 
+from fasthmr.errors import FastHMRError
+
 _WAITING: Final = 3  # batches made ahead
 _LOOK: Final = 1.0  # seconds between looks whether the other process still lives
 
@@ -24,7 +26,8 @@ class BatchStream:
         arguments: of ``make``.
 
     Raises:
-        RuntimeError: the other process failed; its traceback is on standard error.
+        FastHMRError: by ``next``, what the other process raised for people to read, such as bad input.
+        RuntimeError: by ``next``, the other process failed; its traceback is on standard error.
     """
 
     def __init__(self, make: Callable[..., Callable[[], Any]], *arguments: Any) -> None:
@@ -41,10 +44,14 @@ class BatchStream:
     def __next__(self) -> Any:
         while True:
             try:
-                return self._queue.get(timeout=_LOOK)
+                made = self._queue.get(timeout=_LOOK)
             except queue.Empty:
                 if not self._process.is_alive():
                     raise RuntimeError("Making training batches failed; the reason stands above.") from None
+                continue
+            if isinstance(made, FastHMRError):
+                raise made
+            return made
 
     def close(self) -> None:
         """End the other process."""
@@ -54,6 +61,9 @@ class BatchStream:
 
 def _produce(batches: Any, make: Callable[..., Callable[[], Any]], arguments: tuple[Any, ...]) -> None:
     torch.set_num_threads(1)
-    draw = make(*arguments)
-    while True:
-        batches.put(draw())
+    try:
+        draw = make(*arguments)
+        while True:
+            batches.put(draw())
+    except FastHMRError as error:
+        batches.put(error)

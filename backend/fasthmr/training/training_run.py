@@ -92,6 +92,7 @@ class TrainingRun:
         )
         self.state = RunState()
         self._sums: dict[str, float] = {}
+        self._summed = 0  # steps; fewer than usual after a run went on
         self._resume()
         self._started = self._now()
         self._kept = self._validated = self.state.seconds
@@ -219,10 +220,11 @@ class TrainingRun:
     def _log(self, parts: Mapping[str, Tensor], rate: float) -> None:
         for name, value in parts.items():
             self._sums[name] = self._sums.get(name, 0.0) + float(value.detach())
+        self._summed += 1
         if self.state.step % _LOG_STEPS == 0:
-            means = {name: f"{value / _LOG_STEPS:.5g}" for name, value in self._sums.items()}
+            means = {name: f"{value / self._summed:.5g}" for name, value in self._sums.items()}
             self._write("log", {"rate": f"{rate:.3g}", **means})
-            self._sums = {}
+            self._sums, self._summed = {}, 0
 
     def _write(self, kind: str, values: Mapping[str, str]) -> None:
         path = self._folder / f"{self.name}.{kind}.csv"
