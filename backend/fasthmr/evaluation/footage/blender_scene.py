@@ -2,7 +2,7 @@
 # pyright: basic, reportMissingImports=false, reportAttributeAccessIssue=false
 """Runs inside Blender: builds a planned scene and renders its frames.
 
-    python blender_scene.py -- SCENE.npz FOLDER [SAMPLES [THREADS [FIRST:LAST:STEP]]]
+    python blender_scene.py -- SCENE.npz FOLDER [THREADS [FIRST:LAST:STEP]]
 
 SCENE.npz is what ``plan.scene_of`` gives. The folder gets ``0000.png`` and so on. With a camera that
 stands still only the planned box around person and shadow is rendered in each frame, and once
@@ -12,14 +12,14 @@ not rendered again. Needs Blender's Python and numpy only, 4.2 or newer.
 
 from __future__ import annotations
 
-import os
 import sys
+from pathlib import Path
 
 import bpy
 import numpy as np
 from mathutils import Matrix
 
-BACKGROUND_SAMPLES = 24
+BACKGROUND_SAMPLES = 16
 PATTERNS = ("checks", "planks", "bricks", "concrete")
 
 
@@ -208,7 +208,6 @@ def lit(nodes, links, colour, scene: dict[str, np.ndarray], occluded: bool = Fal
     links.new(diffuse.outputs[0], both.inputs[0])
     links.new(glow.outputs[0], both.inputs[1])
     links.new(both.outputs[0], nodes["Material Output"].inputs["Surface"])
-    nodes.id_data.original  # the tree is kept alive by its material
 
 
 def material_nodes(mesh, name: str):
@@ -266,44 +265,47 @@ def settings(threads: int) -> None:
     scene.render.image_settings.compression = 10
 
 
-def render(path: str, samples: int, box: np.ndarray | None, size: np.ndarray, seed: int) -> None:
+def render(path: Path, samples: int, box: np.ndarray | None, size: np.ndarray, seed: int) -> None:
     """Render the whole picture or a box (left, top, right, bottom, pixels) of it."""
     scene = bpy.context.scene
     scene.cycles.samples, scene.cycles.seed = samples, seed
     scene.render.use_border = scene.render.use_crop_to_border = box is not None
     if box is not None:
         left, top, right, bottom = (float(value) for value in box)
-        scene.render.border_min_x, scene.render.border_max_x = left / size[0], right / size[0]
-        scene.render.border_min_y, scene.render.border_max_y = 1 - bottom / size[1], 1 - top / size[1]
-    part = path.replace(".png", ".part.png")
-    scene.render.filepath = part
+        # Blender cuts the border down to whole pixels: a part of a pixel more, or rounding loses one.
+        low_x, high_x = (left + 0.25) / size[0], (right + 0.25) / size[0]
+        low_y, high_y = (size[1] - bottom + 0.25) / size[1], (size[1] - top + 0.25) / size[1]
+        scene.render.border_min_x, scene.render.border_max_x = low_x, min(high_x, 1.0)
+        scene.render.border_min_y, scene.render.border_max_y = low_y, min(high_y, 1.0)
+    part = path.with_suffix(".part.png")
+    scene.render.filepath = str(part)
     bpy.ops.render.render(write_still=True)
-    os.replace(part, path)
+    part.replace(path)
 
 
 def main(words: list[str]) -> None:
     """Render what the words after ``--`` say."""
     with np.load(words[0], allow_pickle=False) as file:
         scene = {name: file[name] for name in file.files}
-    folder = words[1]
-    samples, threads = (int(words[k]) if len(words) > k else value for k, value in ((2, 4), (3, 0)))
+    folder = Path(words[1])
+    samples, threads = int(scene["samples"]), int(words[2]) if len(words) > 2 else 0
     count = len(scene["vertices"])
-    first, last, step = (int(word) for word in words[4].split(":")) if len(words) > 4 else (0, count, 1)
-    os.makedirs(folder, exist_ok=True)
+    first, last, step = (int(word) for word in words[3].split(":")) if len(words) > 3 else (0, count, 1)
+    folder.mkdir(parents=True, exist_ok=True)
     body = build(scene)
     eye = camera(scene)
     settings(threads)
     still = bool(scene["still"])
     flip = np.diag([1.0, -1.0, -1.0, 1.0])
     eye.matrix_world = Matrix((scene["world_from_camera"][0] @ flip).tolist())
-    background = os.path.join(folder, "background.png")
-    if still and not os.path.exists(background):
+    background = folder / "background.png"
+    if still and not background.exists():
         body.hide_render = True
         render(background, BACKGROUND_SAMPLES, None, scene["image_size"], 0)
         body.hide_render = False
     for frame in range(first, min(last, count), step):
-        path = os.path.join(folder, f"{frame:04}.png")
-        if not os.path.exists(path):
+        path = folder / f"{frame:04}.png"
+        if not path.exists():
             eye.matrix_world = Matrix((scene["world_from_camera"][frame] @ flip).tolist())
             body.data.vertices.foreach_set("co", np.ascontiguousarray(scene["vertices"][frame].ravel()))
             body.data.update()

@@ -39,7 +39,7 @@ class Shot:
     @property
     def world_from_camera(self) -> NDArray[np.float64]:
         """(T, 4, 4) the inverse."""
-        return np.linalg.inv(self.camera_from_world)
+        return np.linalg.inv(self.camera_from_world).astype(np.float64)
 
 
 def film(

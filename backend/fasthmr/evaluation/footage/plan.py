@@ -20,7 +20,13 @@ from fasthmr.evaluation.footage.place import Place, furnish, linear
 from fasthmr.training.mocap.packed import FRAME_RATE, MocapClip, MocapSet, activity
 from fasthmr.training.synthesis.look import Wardrobe
 
-IMAGE_SIZE: Final = (960, 540)
+# A camera that moves has every pixel of every frame rendered: fewer of them.
+IMAGE_SIZES: Final[dict[SetUp, tuple[int, int]]] = {
+    "still": (960, 540),
+    "high": (960, 540),
+    "moving": (768, 432),
+}
+_SAMPLES: Final = 2  # rays a pixel; the video's coder takes away what noise they leave
 _SHORTEST: Final = 5.0  # seconds
 _OTHER_BODIES: Final = 5
 _WINDOWS: Final = 4  # spans of a clip that are tried
@@ -51,7 +57,7 @@ class Sequence:
 
 
 def plan_sequences(
-    mocap: MocapSet, body: BodyModel, count: int = 12, seconds: float = 6.0, seed: int = 0
+    mocap: MocapSet, body: BodyModel, count: int = 12, seconds: float = 5.0, seed: int = 0
 ) -> list[Sequence]:
     """Choose motions of the test split, each clip once, and film them in turn with every set-up.
 
@@ -158,6 +164,7 @@ def scene_of(sequence: Sequence, body: BodyModel) -> dict[str, np.ndarray]:
         "intrinsics": shot.intrinsics,
         "image_size": np.array(shot.image_size),
         "still": np.array(shot.set_up != "moving"),
+        "samples": np.array(_SAMPLES),
         "boxes": changing_boxes(vertices, place.sun, shot),
     }
     for part in fields(place):
@@ -201,7 +208,8 @@ def _plan(
             betas,
         )
         points = _outline(body, performance)
-        shot = film(set_up, points, performance.pelvis, performance.stature, IMAGE_SIZE, FRAME_RATE, random)
+        size = IMAGE_SIZES[set_up]
+        shot = film(set_up, points, performance.pelvis, performance.stature, size, FRAME_RATE, random)
         if best is None or shot.whole > best[1].whole:
             best = performance, shot
         if shot.whole >= _GOOD:
