@@ -44,16 +44,16 @@ def test_sound_clips_are_read_and_the_others_named(data: Path) -> None:
 
 def test_a_folder_and_an_archive_give_the_same(data: Path, tmp_path: Path) -> None:
     write_archive(
-        tmp_path / "maps.tar.xz", {"maps/train/walk_1.txt": (data / "maps/train/walk_1.txt").read_text()}
+        tmp_path / "maps.tar.xz", {"maps/train/walk_2.txt": (data / "maps/train/walk_2.txt").read_text()}
     )
-    (tmp_path / "manifest.csv").write_text(f"{HEADER}\nmaps/train/walk_1.txt,maps,expmap,120,,,,walking\n")
+    (tmp_path / "manifest.csv").write_text(f"{HEADER}\nmaps/train/walk_2.txt,maps,expmap,120,,,,walking\n")
     (packed,) = read_sources(tmp_path)
-    unpacked = read_all(data, ["maps"])[0]["maps/train/walk_1"]
+    unpacked = read_all(data, ["maps"])[0]["maps/train/walk_2"]
     np.testing.assert_array_equal(packed.positions, unpacked.positions)
 
 
 def test_only_some_sources(data: Path) -> None:
-    assert set(read_all(data, ["maps"])[0]) == {"maps/train/walk_1"}
+    assert set(read_all(data, ["maps"])[0]) == {"maps/train/walk_2"}
     with pytest.raises(BadInput, match=r"has no fish\. It has: bones, jumps, maps, none"):
         read_all(data, ["maps", "fish"])
 
@@ -64,7 +64,7 @@ def test_a_damaged_archive_does_not_end_the_others(data: Path, tmp_path: Path) -
     for broken in (whole[: len(whole) // 2], whole[:400] + b"\0" * 40 + whole[440:], b"not an archive", b""):
         (folder / "jumps.tar.xz").write_bytes(broken)
         sources, failed = read_all(folder)
-        assert set(sources) == {"maps/train/walk_1", "bones/01_01"}
+        assert set(sources) == {"maps/train/walk_2", "bones/01_01"}
         assert "jumps.tar.xz" in failed["jumps"]
         assert "Get it again" in failed["jumps"]
 

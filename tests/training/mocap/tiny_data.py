@@ -22,7 +22,7 @@ HEADER = "path,source,format,fps,frames,seconds,cmu_trial,label"
 
 #: Clips that become part of the set: name, subject, label.
 SOUND = (
-    ("maps/train/walk_1", None, "walking"),
+    ("maps/train/walk_2", None, "walking"),
     ("jumps/02/02_01", 2, "jump"),
     ("jumps/139/139_16", 139, "get up"),
 )
@@ -40,7 +40,7 @@ BROKEN = {
 def write_data(folder: Path) -> Path:
     """Write the folder: "maps" unpacked, "jumps" and "bones" as archives, "none" listed and not there."""
     rows = [
-        "maps/train/walk_1.txt,maps,expmap,120,,,,walking",
+        "maps/train/walk_2.txt,maps,expmap,120,,,,walking",
         "maps/train/cut.txt,maps,expmap,120,,,,walking",
         "maps/train/gone.txt,maps,expmap,120,,,,walking",
         "jumps/02/02_01.txt,jumps,deepmimic,30,,,02_01,jump",
@@ -56,7 +56,7 @@ def write_data(folder: Path) -> Path:
     maps = folder / "maps/train"
     maps.mkdir(parents=True)
     walk = expmap_text(expmap_rows(280))
-    (maps / "walk_1.txt").write_text(walk)
+    (maps / "walk_2.txt").write_text(walk)
     (maps / "cut.txt").write_text(walk[: len(walk) // 2])
     write_archive(
         folder / "jumps.tar.xz",

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Motion capture files written from known motion, and where its joints are by the slowest way there is.
 
-The forward kinematics here are matrices of single turns multiplied one by one; nothing of the readers is used.
+The forward kinematics here are matrices of single turns multiplied one by one; no reader is used.
 """
 
 from __future__ import annotations
