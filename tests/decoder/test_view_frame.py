@@ -4,7 +4,7 @@ from __future__ import annotations
 import torch
 
 from fasthmr.body.projection import directions, turn_from_forward
-from fasthmr.decoder.view_frame import box_rays, camera_from_view, pixels_in_box
+from fasthmr.decoder.view_frame import box_rays, camera_from_view, pixels_in_box, steady_boxes
 
 INTRINSICS = torch.tensor([[900.0, 0, 640], [0, 850, 360], [0, 0, 1]])
 
@@ -40,3 +40,23 @@ def test_size_is_told_at_depth_one() -> None:
 def test_box_of_no_size_divides_by_nothing() -> None:
     box = torch.tensor([[[100.0, 100, 100, 100]]])
     assert pixels_in_box(torch.full((1, 1, 3, 2), 120.0), box).isfinite().all()
+
+
+def test_steady_boxes_are_weighted_means_over_time() -> None:
+    boxes = random_boxes(37)[None].repeat(2, 1, 1)
+    boxes[1] += 5
+    steady = steady_boxes(boxes)
+    weights = torch.exp(-0.5 * ((torch.arange(37.0)[:, None] - torch.arange(37.0)) / 5) ** 2)
+    weights[(torch.arange(37)[:, None] - torch.arange(37)).abs() > 15] = 0
+    naive = (weights / weights.sum(1, keepdim=True)) @ boxes
+    assert torch.allclose(steady, naive, rtol=1e-5, atol=1e-3)
+
+
+def test_steady_boxes_keep_what_stands_still_and_calm_what_trembles() -> None:
+    still = torch.tensor([100.0, 50, 300, 600]).expand(1, 64, 4)
+    assert torch.allclose(steady_boxes(still), still, atol=1e-3)
+    assert torch.allclose(steady_boxes(still[:, :1]), still[:, :1], atol=1e-3)  # a clip of one frame
+    generator = torch.Generator().manual_seed(3)
+    trembling = still + 10 * torch.randn(1, 64, 4, generator=generator)
+    moves = [boxes.diff(n=2, dim=1).abs().mean() for boxes in (steady_boxes(trembling), trembling)]
+    assert moves[0] < 0.02 * moves[1]

@@ -28,7 +28,7 @@ from fasthmr.decoder.motion_features import read_features
 from fasthmr.decoder.root_path import PathDeviations, root_path
 from fasthmr.decoder.segments import joints_of_segments, local_from_segments
 from fasthmr.decoder.time_grid import TimeGrid
-from fasthmr.decoder.view_frame import box_rays, camera_from_view
+from fasthmr.decoder.view_frame import box_rays, camera_from_view, steady_boxes
 from fasthmr.evidence import BodyEstimate, Evidence
 from fasthmr.progress import Progress
 
@@ -122,7 +122,7 @@ def evidence_on_grid(evidence: Evidence, grid: TimeGrid) -> EvidenceBatch:
         landmarks_image=_tensor(image),
         landmarks_world=_tensor(world),
         visibility=_tensor(np.where(there > 0, np.clip(shown, 0, 1), 0)),
-        boxes=_tensor(grid.fill(evidence.boxes)),
+        boxes=steady_boxes(_tensor(grid.fill(evidence.boxes))),
         intrinsics=_tensor(evidence.intrinsics),
         step=torch.tensor([grid.step], dtype=torch.float32),
         rotations=rotations,

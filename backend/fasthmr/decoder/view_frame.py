@@ -13,6 +13,8 @@ from torch import Tensor
 
 # Half the larger side of a box is at least this many pixels.
 _SMALLEST: float = 4.0
+# Standard deviation of the blur that steadies boxes, frames of 30 a second.
+_STEADY: int = 5
 
 
 def box_rays(boxes: Tensor, intrinsics: Tensor) -> tuple[Tensor, Tensor]:
@@ -30,6 +32,28 @@ def box_rays(boxes: Tensor, intrinsics: Tensor) -> tuple[Tensor, Tensor]:
     middle = (corners.mean(-2) - centre) / focal
     half = 0.5 * (corners[..., 1, :] - corners[..., 0, :]).amax(-1).clamp_min(2 * _SMALLEST)
     return middle, half / focal.mean(-1)
+
+
+def steady_boxes(boxes: Tensor) -> Tensor:
+    """Boxes that move as calmly as somebody who follows the person with a camera.
+
+    A detector's boxes tremble by a few percent of their size from frame to frame. In a view frame that trembles
+    with them, even somebody who stands still trembles, and the networks would have to tell it exactly for
+    motion to be smooth again; so boxes are blurred over time (a Gaussian of a sixth of a second) before
+    anything is told relative to them.
+
+    Args:
+        boxes: (B, T, 4) x0 y0 x1 y1, pixels, 30 frames a second.
+
+    Returns:
+        (B, T, 4); towards both ends over the frames that there are.
+    """
+    offsets = torch.arange(-3 * _STEADY, 3 * _STEADY + 1, device=boxes.device).to(boxes)
+    kernel = torch.exp(-0.5 * (offsets / _STEADY) ** 2)[None, None]
+    rows = boxes.mT.reshape(-1, 1, boxes.shape[1])
+    blurred = torch.nn.functional.conv1d(rows, kernel, padding=3 * _STEADY)
+    share = torch.nn.functional.conv1d(torch.ones_like(rows[:1]), kernel, padding=3 * _STEADY)
+    return (blurred / share).reshape(boxes.mT.shape).mT
 
 
 def camera_from_view(rays: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fasthmr.body.skeleton import MIRROR
 from fasthmr.decoder.batches import EvidenceBatch, MotionBatch
+from fasthmr.decoder.view_frame import steady_boxes
 from fasthmr.errors import BadInput
 from fasthmr.files import load_arrays
 from fasthmr.people.landmarks import LANDMARK_MIRROR
@@ -104,7 +105,7 @@ class PairedEvidence:
             landmarks_image=cut("landmarks_image"),
             landmarks_world=cut("landmarks_world"),
             visibility=cut("visibility") * cut("valid")[..., None],
-            boxes=cut("boxes"),
+            boxes=steady_boxes(cut("boxes")),
             intrinsics=self._arrays["intrinsics"][rows],
             step=self._arrays["step"][rows],
         )

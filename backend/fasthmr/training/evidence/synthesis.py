@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fasthmr.body import BodyModel
 from fasthmr.decoder.batches import EvidenceBatch, MotionBatch
-from fasthmr.decoder.view_frame import box_rays, camera_from_view
+from fasthmr.decoder.view_frame import box_rays, camera_from_view, steady_boxes
 from fasthmr.people.landmarks import LANDMARK_INDEX
 from fasthmr.training.evidence.body_landmarks import BodyLandmarks
 from fasthmr.training.evidence.cameras import Cameras, random_cameras
@@ -101,7 +101,7 @@ class EvidenceSynthesis:
             landmarks_image=image,
             landmarks_world=world,
             visibility=visibility * motion.valid[..., None],
-            boxes=boxes,
+            boxes=steady_boxes(boxes),
             intrinsics=cameras.intrinsics,
             step=motion.step,
             rotations=rotations,
