@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import argparse
 import signal
+import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
 import fasthmr
-from fasthmr import cli_bench, cli_checkpoint, cli_train
+from fasthmr import cli_bench, cli_checkpoint, cli_evaluate, cli_train
 from fasthmr.cli_output import put, put_json, report, say
 from fasthmr.cli_parser import CLIP_HELP, add_body, add_span, command_parser
 from fasthmr.errors import BadCall
@@ -31,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    options = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    options = _parser().parse_args(cli_evaluate.with_word(words))
     cancelled = _cancel_on_signals()
     try:
         return options.command(options, cancelled)
@@ -94,17 +96,6 @@ def _worker(options: argparse.Namespace, cancelled: threading.Event) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     serve()
-
-
-def _evaluate(options: argparse.Namespace, cancelled: threading.Event) -> int:
-    from fasthmr.evaluation.evaluate import as_table, evaluate_job
-
-    rows = [row for folder in options.jobs for row in evaluate_job(folder)]
-    if options.json:
-        put_json(rows)
-    else:
-        put(as_table(rows))
-    return 0
 
 
 def _preview(options: argparse.Namespace, cancelled: threading.Event) -> int:
@@ -203,9 +194,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_body(preview)
 
-    evaluate = command_parser(commands, "evaluate", _evaluate, "measure the motions of finished jobs")
-    evaluate.add_argument("jobs", nargs="+", type=Path, metavar="JOB", help="job folders (<clip>.job)")
-    evaluate.add_argument("--json", action="store_true", help="print JSON")
+    evaluate = commands.add_parser("evaluate", help="measure motions: of jobs, and against the truth")
+    cli_evaluate.add_commands(evaluate.add_subparsers(title="evaluations", metavar="WHAT", required=True))
 
     bench = commands.add_parser("bench", help="measure speed and memory on this machine")
     benches = bench.add_subparsers(title="benchmarks", metavar="WHAT", required=True)
