@@ -183,8 +183,8 @@ def test_samples_are_averaged(body: BodyModel, decoder: MotionDecoder) -> None:
 
 def in_camera(features: Tensor, evidence: Evidence) -> np.ndarray:
     """Local rotations of motion features (T, F) of a clip of 30 frames a second."""
-    boxes = torch.from_numpy(evidence.boxes).float()[None]
-    rays, _ = box_rays(boxes, torch.from_numpy(evidence.intrinsics).float()[None])
+    batch = evidence_on_grid(evidence, TimeGrid.over(evidence.timestamps, 30.0))
+    rays, _ = box_rays(batch.boxes, batch.intrinsics)
     segments = camera_from_view(rays[0])[:, None] @ read_features(features).segments
     return local_from_segments(segments).numpy()
 
@@ -274,7 +274,7 @@ def test_right_networks_give_the_true_motion(body: BodyModel, decoder: MotionDec
     grid = TimeGrid.over(given.timestamps, rate)
     even = torch.from_numpy((grid.times * rate * keep).round().astype(int))
     assert len(even) <= WINDOW
-    rays, _ = box_rays(torch.from_numpy(grid.fill(given.boxes)).float()[None], evidence.intrinsics)
+    rays, _ = box_rays(evidence_on_grid(given, grid).boxes, evidence.intrinsics)
     view = camera_from_view(rays[0]).mT
     segments = view[:, None] @ segments_from_local(motion.rotations[0, even])
     speed = motion.pelvis[0, even].diff(dim=0) / grid.step

@@ -177,7 +177,7 @@ def _fit_mean(measured: Measured, sequences: Tensor, seed: int) -> ErrorParamete
     keep[sequences] = (measured.seen & measured.in_sight.any(-1))[sequences]
     inputs = measured.truth[keep].flatten(1)
     wanted, weight = measured.errors[keep], measured.in_sight[keep].float()[..., None]
-    scale = _mean(wanted.square(), weight, (0, 1)).sqrt()
+    scale = _mean(wanted.square(), weight, (0, 1)).sqrt().clamp_min(1e-3)
     generator = torch.Generator().manual_seed(seed)
     first = 0.5 * torch.randn(3 * LANDMARK_COUNT, _INNER, generator=generator) / 4
     weights = [

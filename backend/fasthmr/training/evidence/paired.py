@@ -42,7 +42,7 @@ def pair_files(folder: Path, held_out: bool) -> list[Path]:
     Raises:
         BadInput: there are none.
     """
-    every = sorted(folder.glob("pairs*.npz"))
+    every = sorted(path for path in folder.glob("pairs*.npz") if path.stem[5:].isdecimal())
     files = [path for path in every if (int(path.stem[5:]) % _HELD_EVERY == _HELD_EVERY - 1) == held_out]
     if not files:
         raise BadInput(f"{folder} holds no recorded pairs. Record some with `fasthmr train evidence`.")
@@ -53,13 +53,18 @@ def load_pairs(files: Sequence[Path], names: Sequence[str] = _NEEDED) -> dict[st
     """Arrays of several files, one after the other.
 
     Raises:
-        BadInput: a file is damaged or lacks an array.
+        BadInput: a file is damaged, lacks an array, or is of other sizes than the first.
     """
     loaded = [load_arrays(path, "recorded pairs") for path in files]
     for path, arrays in zip(files, loaded, strict=True):
         if missing := [name for name in names if name not in arrays]:
             raise BadInput(
                 f"The recorded pairs {path} lack {', '.join(missing)}. Delete the file and record again."
+            )
+        if other := [name for name in names if arrays[name].shape[1:] != loaded[0][name].shape[1:]]:
+            raise BadInput(
+                f"The recorded pairs {path} have {', '.join(other)} of other sizes than {files[0]}. "
+                "Delete the file and record again."
             )
     return {name: np.concatenate([arrays[name] for arrays in loaded]) for name in names}
 
