@@ -54,7 +54,7 @@ def random_material(
     width, height = size
     if random.random() < 0.3:  # painted: a colour that light falls on from a side
         colour = random.uniform(10, 245, 3)
-        slope = np.linspace(0.8, 1.2, width)[:: random.choice([-1, 1])]
+        slope = np.linspace(0.8, 1.2, width)[:: int(random.choice([-1, 1]))]
         return (colour * np.broadcast_to(slope[None, :, None], (height, width, 1))).astype(np.float32)
     picture = pictures[random.integers(len(pictures))]
     side = int(min(picture.shape[:2]) * random.uniform(0.1, 0.9))

@@ -175,6 +175,8 @@ class SyntheticStage:
             self._place, [(self._context.buffer(corners.tobytes()), "2f", "corner")]
         )
         self._targets: dict[tuple[int, int], tuple[moderngl.Framebuffer, moderngl.Framebuffer]] = {}
+        # Half of the triangles look away. The picture is upside down for OpenGL, which takes front for back.
+        self._context.cull_face = "front"
         self._place_now: Place | None = None
         self._own_place: Place | None = None
 
@@ -262,9 +264,9 @@ class SyntheticStage:
         """
         drawn, resolved = self._target(size)
         drawn.use()
-        self._context.disable(moderngl.DEPTH_TEST)
+        self._context.disable(moderngl.DEPTH_TEST | moderngl.CULL_FACE)
         self._draw_place(intrinsics, size, world_from_camera, joints, lights)
-        self._context.enable(moderngl.DEPTH_TEST)
+        self._context.enable(moderngl.DEPTH_TEST | moderngl.CULL_FACE)
         self._prepare_figure(intrinsics, size, world_from_camera, lights)
         self._draw_figure(self._person, turns, joints, counted=1.0)
         if companion is not None:
