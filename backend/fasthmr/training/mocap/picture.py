@@ -126,11 +126,12 @@ def _clip_row(
         heading = float(np.arctan2(ahead[1], ahead[0]))
         middle = np.array([*pelvis[row, :2], min(pelvis[row, 2] - floor, 1.1)])
         for turn, side in ((0.35, -1.0), (1.45, 1.0)):
-            view = _view(middle, heading + turn)
+            right = np.array([-np.sin(heading + turn), np.cos(heading + turn), 0.0])
+            beside = side * _BESIDE * right if seen is not None else 0 * right
+            view = _view(middle + 0.5 * beside, heading + turn)
             picture = renderer.scene(view, middle).copy()
             if seen is not None:
-                right = np.array([-np.sin(heading + turn), np.cos(heading + turn), 0.0])
-                points = seen[row] - (0, 0, floor) + side * _BESIDE * right
+                points = seen[row] - (0, 0, floor) + beside
                 _sticks(picture, view, points, stick_edges(anchors))
             marks = "".join("HTht"[i] if contacts[row, i] else "." for i in range(4))
             cv2.putText(picture, f"{row} {marks}", (6, _CELL - 8), 0, 0.4, (230, 230, 230), 1, cv2.LINE_AA)
