@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 import av
-import cv2
 import numpy as np
+from av.error import FFmpegError
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from fasthmr.errors import BadInput
@@ -59,12 +59,14 @@ def read_picture(path: Path) -> np.ndarray:
     Raises:
         BadInput: missing or damaged.
     """
-    data = np.frombuffer(path.read_bytes(), np.uint8) if path.is_file() else np.zeros(0, np.uint8)
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if picture is None:
+    try:
+        with av.open(str(path)) as file:
+            return next(file.decode(video=0)).to_ndarray(format="rgb24")
+    except (OSError, StopIteration, FFmpegError) as error:
         path.unlink(missing_ok=True)
-        raise BadInput(f"The rendered picture {path} is missing or damaged. Run the same again.")
-    return np.ascontiguousarray(picture[..., ::-1])
+        raise BadInput(
+            f"The rendered picture {path} is missing or damaged ({error}). Run the same again."
+        ) from error
 
 
 def write_video(path: Path, frames: Iterator[np.ndarray], frame_rate: float) -> int:
@@ -89,7 +91,8 @@ def write_video(path: Path, frames: Iterator[np.ndarray], frame_rate: float) -> 
         video.pix_fmt = "yuv420p"
         video.codec_context.colorspace, video.codec_context.color_range = 1, 1  # BT.709, limited
         for picture in frames:
-            video.height, video.width = picture.shape[:2]
+            if count == 0:
+                video.height, video.width = picture.shape[:2]
             frame = reformatter.reformat(
                 av.VideoFrame.from_ndarray(picture, format="rgb24"),
                 format="yuv420p",
