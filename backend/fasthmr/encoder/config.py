@@ -21,6 +21,14 @@ CAMERAHMR_INPUT: Final = 3 + POSE_SIZE + SHAPE_SIZE + CAMERA_SIZE
 
 KINDS: Final = ("hmr2", "camerahmr", "open")
 
+#: Channels of a crop in colour, and of its proxies (edges and mask).
+COLOURS: Final = 3
+PROXIES: Final = 2
+#: Numbers of a landmark: x and y in the crop, visibility, and x, y, z in metres.
+LANDMARK_NUMBERS: Final = 6
+# Names that files of earlier versions lack; they mean the default.
+_NEWER: Final = frozenset({"landmarks"})
+
 
 @dataclass(frozen=True)
 class EncoderConfig:
@@ -28,7 +36,8 @@ class EncoderConfig:
 
     Args:
         image_size: height and width of the network's input, pixels.
-        in_channels: channels of the input (3: RGB).
+        in_channels: channels of the input. 3: RGB; 2: edges and mask (:mod:`fasthmr.encoder.proxies`); 5:
+            these and RGB.
         patch: side of a patch, pixels.
         patch_padding: black pixels around the image that the patches see as well; patch (row i, column j)
             covers the rows ``patch*i - patch_padding`` and on, and the columns alike.
@@ -43,6 +52,8 @@ class EncoderConfig:
         head_mlp: hidden width of the decoder's MLP.
         token_input: width of what the decoder's query reads: 1 (a zero, HMR2.0) or 160 (CameraHMR).
         keypoint_output: width of the layer ``smpl_head.deckp``, which no output depends on; 0: there is none.
+        landmarks: how many tokens of landmarks follow those of the patches
+            (:mod:`fasthmr.encoder.landmark_tokens`); 0: none.
         kind: which family of checkpoints this is: "hmr2", "camerahmr" or "open".
 
     Raises:
@@ -64,13 +75,14 @@ class EncoderConfig:
     head_mlp: int = 1024
     token_input: int = 1
     keypoint_output: int = 0
+    landmarks: int = 0
     kind: str = "hmr2"
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             numbers = value if isinstance(value, tuple) else (value,)
-            least = 0 if field.name in {"patch_padding", "keypoint_output"} else 1
+            least = 0 if field.name in {"patch_padding", "keypoint_output", "landmarks"} else 1
             if field.name != "kind" and not all(type(one) is int and one >= least for one in numbers):
                 raise ValueError(f"{field.name} is {value!r}; it must be a whole number of at least {least}")
         if len(self.image_size) != 2:
@@ -94,8 +106,18 @@ class EncoderConfig:
 
     @property
     def tokens(self) -> int:
-        """Tokens of an image: 192 for the published networks."""
+        """Tokens of an image's patches: 192 for the published networks."""
         return self.grid[0] * self.grid[1]
+
+    @property
+    def all_tokens(self) -> int:
+        """Tokens before the first layer: those of the patches, and the landmarks' after them."""
+        return self.tokens + self.landmarks
+
+    @property
+    def reads_proxies(self) -> bool:
+        """Whether the crop is edges and mask instead of RGB, or beside it."""
+        return self.in_channels != COLOURS
 
     @property
     def reads_box(self) -> bool:
@@ -120,8 +142,9 @@ class EncoderConfig:
         if not isinstance(values, dict):
             raise ValueError(f"the sizes of an encoder are a table, not {type(values).__name__}")
         names = {field.name for field in dataclasses.fields(cls)}
-        if set(values) != names:
-            odd = ", ".join(sorted(map(str, names ^ set(values))))
+        odd_names = (names ^ set(values)) - (_NEWER - set(values))
+        if odd_names:
+            odd = ", ".join(sorted(map(str, odd_names)))
             raise ValueError(f"the sizes of an encoder have other names than expected: {odd}")
         size = values["image_size"]
         if not isinstance(size, (list, tuple)):
@@ -133,7 +156,20 @@ class EncoderConfig:
 HMR2: Final = EncoderConfig()
 #: CameraHMR (3DV 2025), the SMPL variant.
 CAMERAHMR: Final = EncoderConfig(token_input=CAMERAHMR_INPUT, keypoint_output=88, kind="camerahmr")
-#: Our own: a ViT-S and a shallow decoder.
+#: The network out of the box: edges, mask and the landmarks of the body, sized for two cores.
+OPEN: Final = EncoderConfig(
+    in_channels=PROXIES,
+    dim=192,
+    depth=8,
+    heads=3,
+    head_dim=256,
+    head_depth=2,
+    head_heads=4,
+    head_mlp=512,
+    landmarks=25,
+    kind="open",
+)
+#: A ViT-S and a shallow decoder, for colour: what benchmarks take for a small network.
 SMALL_OPEN: Final = EncoderConfig(
     dim=384,
     depth=12,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from fasthmr.encoder.config import CAMERA_SIZE, POSE_SIZE, SHAPE_SIZE, EncoderConfig
+from fasthmr.encoder.config import CAMERA_SIZE, LANDMARK_NUMBERS, POSE_SIZE, SHAPE_SIZE, EncoderConfig
 
 Shape = tuple[int, ...]
 
@@ -53,6 +53,10 @@ def _backbone(config: EncoderConfig) -> Iterator[tuple[str, Shape]]:
     yield "backbone.pos_embed", (1, config.tokens + 1, dim)
     yield "backbone.patch_embed.proj.weight", (dim, config.in_channels, config.patch, config.patch)
     yield "backbone.patch_embed.proj.bias", (dim,)
+    if config.landmarks:
+        yield "backbone.landmark_embed.names", (1, config.landmarks, dim)
+        yield from _linear("backbone.landmark_embed.fc1", LANDMARK_NUMBERS, dim)
+        yield from _linear("backbone.landmark_embed.fc2", dim, dim)
     for layer in range(config.depth):
         block = f"backbone.blocks.{layer}"
         yield from _norm(f"{block}.norm1", dim)

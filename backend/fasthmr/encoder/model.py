@@ -89,25 +89,32 @@ class HMRModel(nn.Module):
         return model.eval().requires_grad_(False)
 
     def forward(
-        self, crops: Tensor, *, box_info: Tensor | None = None, protection: Tensor | None = None
+        self,
+        crops: Tensor,
+        *,
+        box_info: Tensor | None = None,
+        protection: Tensor | None = None,
+        landmarks: Tensor | None = None,
     ) -> HMROutput:
         """Estimate bodies.
 
         Args:
-            crops: (B,3,256,192), normalised as the checkpoint wants it; any floating-point type.
+            crops: (B,C,256,192), normalised as the checkpoint wants it; any floating-point type.
             box_info: (B,3), for CameraHMR: (cx - W/2, cy - H/2, side of the box) over the focal length, all
                 in pixels of the whole image.
             protection: level of every patch, (B,tokens) uint8, for :attr:`reduction`.
+            landmarks: (B,L,6), for a network that reads them (:mod:`fasthmr.encoder.landmark_tokens`).
 
         Raises:
-            ValueError: CameraHMR without ``box_info``, or crops of another size.
+            ValueError: CameraHMR without ``box_info``, a network that reads landmarks without them, or crops
+                of another size.
         """
         size = (self.config.in_channels, *self.config.image_size)
         if crops.shape[1:] != size:
             raise ValueError(
                 f"crops are {tuple(crops.shape)}; this network takes (B,{','.join(map(str, size))})"
             )
-        tokens, state = self.backbone(crops.to(self.dtype), self.reduction, protection)
+        tokens, state = self.backbone(crops.to(self.dtype), self.reduction, protection, landmarks)
         rotmat, betas, camera, token = self.smpl_head(tokens, box_info)
         return HMROutput(rotmat, betas, camera, token, state)
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (torch's own name for it)
 
-from fasthmr.encoder.config import EncoderConfig
+from fasthmr.encoder.config import LANDMARK_NUMBERS, EncoderConfig
 
 if TYPE_CHECKING:
     from fasthmr.encoder.token_merging import TokenReduction, TokenState
@@ -159,6 +159,49 @@ class Block(nn.Module):
         return self.feed(self.attend(x)[0])
 
 
+class LandmarkEmbed(nn.Module):
+    """Landmarks to tokens: what is known of one, which one it is, and where in the image it lies.
+
+    The place is told as the patches' are: by their positions, interpolated linearly.
+    """
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.names = nn.Parameter(torch.zeros(1, config.landmarks, config.dim))
+        self.fc1 = nn.Linear(LANDMARK_NUMBERS, config.dim)
+        self.fc2 = nn.Linear(config.dim, config.dim)
+
+    def forward(self, landmarks: Tensor, positions: Tensor) -> Tensor:
+        """Landmarks (B,L,6) and the positions of the patches (1,N,dim) to tokens (B,L,dim).
+
+        Of a landmark outside of the image there is no position.
+        """
+        seen = (landmarks[..., 2:3] > 0).to(landmarks.dtype)
+        inner = self.fc2(F.gelu(self.fc1(landmarks * seen)))
+        return (
+            inner + self.names + (seen * self.shares(landmarks[..., :2])).to(positions.dtype) @ positions[0]
+        )
+
+    def shares(self, places: Tensor) -> Tensor:
+        """How much of each patch's position a place has, (B,L,N); float32 at least.
+
+        Args:
+            places: (B,L,2) x and y, 0 in the middle of the image and 1 at half its height from there.
+        """
+        config = self.config
+        height, width = config.image_size
+        places = places.to(torch.promote_types(places.dtype, torch.float32))
+        shares = []
+        for axis, (side, count) in enumerate(((width, config.grid[1]), (height, config.grid[0]))):
+            pixel = side / 2 + places[..., axis] * (height / 2)
+            patch = (pixel + config.patch_padding - (config.patch - 1) / 2) / config.patch
+            index = torch.arange(count, device=places.device, dtype=places.dtype)
+            shares.append((1 - (patch[..., None] - index).abs()).clamp_min(0))
+        across, down = shares
+        return (down[..., :, None] * across[..., None, :]).flatten(-2)
+
+
 class VisionTransformer(nn.Module):
     """From a crop to tokens that describe it.
 
@@ -170,20 +213,63 @@ class VisionTransformer(nn.Module):
         super().__init__()
         self.config = config
         self.patch_embed = PatchEmbed(config)
+        self.landmark_embed = LandmarkEmbed(config) if config.landmarks else None
         self.pos_embed = nn.Parameter(torch.zeros(1, config.tokens + 1, config.dim))
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.last_norm = nn.LayerNorm(config.dim, eps=1e-6)
 
-    def embed(self, images: Tensor) -> Tensor:
+    def embed(self, images: Tensor, landmarks: Tensor | None = None, keep: Tensor | None = None) -> Tensor:
         """Images (B,C,H,W) to tokens with their positions (B,N,dim), before the first layer.
 
         The first entry of ``pos_embed`` belonged to a class token that the network no longer has; it is added
         to every token (as in ViTPose).
+
+        Args:
+            images: crops.
+            landmarks: (B,L,6), whose tokens follow those of the patches; for a network that reads them.
+            keep: (B,K) int64, the patches to keep, for training; None: all.
+
+        Raises:
+            ValueError: a network that reads landmarks did not get them.
         """
-        return self.patch_embed(images) + (self.pos_embed[:, 1:] + self.pos_embed[:, :1])
+        positions = self.pos_embed[:, 1:] + self.pos_embed[:, :1]
+        tokens = self.patch_embed(images) + positions
+        if keep is not None:
+            tokens = tokens.gather(1, keep[..., None].expand(-1, -1, tokens.shape[2]))
+        if self.landmark_embed is None:
+            return tokens
+        if landmarks is None:
+            raise ValueError(f"this network reads landmarks (B,{self.config.landmarks},{LANDMARK_NUMBERS})")
+        return torch.cat((tokens, self.embed_landmarks(landmarks.to(images.dtype))), dim=1)
+
+    def embed_landmarks(self, landmarks: Tensor) -> Tensor:
+        """Landmarks (B,L,6) to tokens (B,L,dim), for a network that reads them.
+
+        Raises:
+            ValueError: it does not, or there are others than it reads.
+        """
+        if self.landmark_embed is None or landmarks.shape[1:] != (self.config.landmarks, LANDMARK_NUMBERS):
+            raise ValueError(f"this network reads landmarks (B,{self.config.landmarks},{LANDMARK_NUMBERS})")
+        return self.landmark_embed(landmarks, self.pos_embed[:, 1:] + self.pos_embed[:, :1])
+
+    def through(self, tokens: Tensor) -> Tensor:
+        """Tokens (B,N,dim) through all layers, none merged: what training runs on parts of an image."""
+        for block in self.blocks:
+            tokens = block(tokens)
+        return self.last_norm(tokens)
+
+    def levels(self, protection: Tensor | None, batch: int, device: torch.device) -> Tensor | None:
+        """What token merging is told of the patches: landmarks' tokens, which follow them, always stay."""
+        if protection is None and self.landmark_embed is not None:
+            return torch.zeros((batch, self.config.tokens), dtype=torch.uint8, device=device)
+        return protection
 
     def forward(
-        self, images: Tensor, reduction: TokenReduction | None = None, protection: Tensor | None = None
+        self,
+        images: Tensor,
+        reduction: TokenReduction | None = None,
+        protection: Tensor | None = None,
+        landmarks: Tensor | None = None,
     ) -> tuple[Tensor, TokenState | None]:
         """Encode crops.
 
@@ -191,14 +277,16 @@ class VisionTransformer(nn.Module):
             images: (B,C,H,W), normalised, in the precision of the weights.
             reduction: how tokens are merged; None: not at all.
             protection: level of every patch, (B,N) uint8, for ``reduction``; None: whatever it does without.
+            landmarks: (B,L,6), for a network that reads them (:mod:`fasthmr.encoder.landmark_tokens`).
 
         Returns:
             Tokens (B,M,dim), and what became of the patches (None without ``reduction``).
         """
-        x = self.embed(images)
+        x = self.embed(images, landmarks)
         state: TokenState | None = None
         if reduction is not None:
-            state = reduction.start(protection, x.shape[0], x.shape[1], x.device)
+            levels = self.levels(protection, x.shape[0], x.device)
+            state = reduction.start(levels, x.shape[0], x.shape[1], x.device)
         sizes: Tensor | None = None  # they are all one before the first merge, and the bias is nothing
         for layer, block in enumerate(self.blocks):
             assert isinstance(block, Block)  # noqa: S101 (for the type checker)

@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Train our encoder: landmarks of captured motion first, then rendered people as well.
+
+The first stage has no pictures: it learns what poses there are and what landmarks say of them, at a tenth of
+the cost a person. The second sees crops, with a part of the patches left out, so that a step costs less and
+the network gets used to missing background; landmarks of captured motion go on beside them, so that what it
+knows of poses is not narrowed to those that were rendered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fasthmr.body import load_body
+from fasthmr.device import choose_precision
+from fasthmr.encoder.checkpoint import load_checkpoint, save_checkpoint
+from fasthmr.encoder.config import OPEN, EncoderConfig
+from fasthmr.encoder.model import HMRModel, HMROutput
+from fasthmr.encoder.smpl_head import SMPLHead
+from fasthmr.errors import BadCall, BadInput
+from fasthmr.progress import Progress
+from fasthmr.training.batch_stream import BatchStream
+from fasthmr.training.encoder_batches import MocapBatches, PictureBatches, draws
+from fasthmr.training.encoder_losses import encoder_loss
+from fasthmr.training.encoder_validation import EncoderError, encoder_errors
+from fasthmr.training.single_frames import EncoderBatch
+from fasthmr.training.training_run import TrainingRun
+
+WEIGHTS: Final = "encoder.safetensors"
+_SPREAD: Final = 0.02  # of first weights
+_MORE_LANDMARKS: Final = 3  # a step, while there are no pictures
+
+
+@dataclass(frozen=True)
+class EncoderTraining:
+    """What to train, on what, for how long.
+
+    Attributes:
+        people: folder of a set of synthetic people.
+        out: folder for the state, the logs and the weights.
+        mocap: folder of a set made by ``fasthmr train mocap``; None: no first stage, and pictures only.
+        minutes: budget of the stage with pictures; 0 for the first stage alone.
+        landmark_minutes: budget of the first stage; 0 leaves it out.
+        batch: people a step.
+        mocap_batch: landmarks of captured motion beside them.
+        start_from: weights to go on from (fine-tuning), or None; its sizes are taken.
+        learning_rate: highest.
+        seed: of everything drawn.
+        device: "cpu", "cuda", ...
+        precision: of the transformer's products: "auto", "fp32" or "bf16"; sums and losses stay in fp32.
+        threads: of PyTorch; None leaves it alone.
+        validation: people that the errors are measured on.
+        validate_minutes: time between measurements.
+        config: sizes of the network.
+    """
+
+    people: Path | None
+    out: Path
+    mocap: Path | None = None
+    minutes: float = 60.0
+    landmark_minutes: float = 15.0
+    batch: int = 32
+    mocap_batch: int = 32
+    start_from: Path | None = None
+    learning_rate: float = 6e-4
+    seed: int = 0
+    device: str = "cpu"
+    precision: str = "auto"
+    threads: int | None = None
+    validation: int = 256
+    validate_minutes: float = 5.0
+    config: EncoderConfig = field(default_factory=lambda: OPEN)
+
+
+def train_encoder(training: EncoderTraining, progress: Progress | None = None) -> dict[str, EncoderError]:
+    """Train what is not trained yet, and write ``encoder.safetensors`` into the folder.
+
+    The weights so far are written there at every measurement as well.
+
+    Returns:
+        Errors on people that were held out: with "pictures", and of the same network "blind", from landmarks
+        alone.
+
+    Raises:
+        BadCall: there is nothing to learn from, or no such precision.
+        BadInput: a set is missing or damaged, or the state in the folder is another network's.
+        MissingModel: the weights to start from are not there.
+        Cancelled: the user cancelled; the state is kept.
+    """
+    if training.people is None and training.minutes > 0:
+        raise BadCall("Pictures need people (--people), made by `fasthmr train synthesis`.")
+    if training.mocap is None and training.landmark_minutes > 0 and training.people is None:
+        raise BadCall(
+            "Give people (--people), captured motion (--mocap), or both: there is nothing to learn."
+        )
+    progress = progress or Progress()
+    if training.threads:
+        torch.set_num_threads(training.threads)
+    torch.manual_seed(training.seed)
+    stages = _Stages(training, progress)
+    if training.mocap is not None and training.landmark_minutes > 0:
+        stages.landmarks()
+    if training.minutes > 0:
+        stages.pictures()
+    return stages.finish()
+
+
+class _Stages:
+    """The stages of a training, each a :class:`TrainingRun`."""
+
+    def __init__(self, training: EncoderTraining, progress: Progress) -> None:
+        self._training, self._progress = training, progress
+        self.model = first_model(training)
+        self.model.to(training.device).train().requires_grad_(True)
+        self._body = load_body("open").to(training.device)
+        products = choose_precision(training.device, training.precision)
+        self._products = None if products == torch.float32 else products
+        self._held = self._held_out()
+        self._runs: list[TrainingRun] = []
+
+    def landmarks(self) -> None:
+        """The first stage."""
+        training = self._training
+        # They cost little, and there is no end of them.
+        many = _MORE_LANDMARKS * training.mocap_batch
+        self._train("landmarks", training.landmark_minutes, None, training.batch, many)
+
+    def pictures(self) -> None:
+        """The second stage."""
+        training = self._training
+        self._train("encoder", training.minutes, training.people, training.batch, training.mocap_batch)
+
+    def finish(self) -> dict[str, EncoderError]:
+        """Measure, and write the weights."""
+        errors = self.errors()
+        self._save(errors)
+        return errors
+
+    def errors(self) -> dict[str, EncoderError]:
+        """Errors of the network as it is."""
+        found = {}
+        # Products as in training: on two cores, half the time.
+        with self._cast():
+            if self._held.crops is not None:
+                found["pictures"] = encoder_errors(self.model, self._held, self._body_on_cpu)
+            found["blind"] = encoder_errors(self.model, self._held._replace(crops=None), self._body_on_cpu)
+        return found
+
+    def _train(self, name: str, minutes: float, people: Path | None, batch: int, mocap_batch: int) -> None:
+        training = self._training
+        run = TrainingRun(
+            name,
+            training.out,
+            [self.model],
+            minutes,
+            training.learning_rate,
+            self._progress,
+            self._validate,
+            validate_minutes=training.validate_minutes,
+        )
+        self._runs.append(run)
+        channels = training.config.in_channels if people is None else self.model.config.in_channels
+        if run.done < 1:
+            stream = BatchStream(draws, people, training.mocap, batch, mocap_batch, training.seed, channels)
+            try:
+                while run.goes_on():
+                    pictures, motion = next(stream)
+                    run.step(*self._losses(pictures, motion))
+            finally:
+                stream.close()
+        run.use_average()
+
+    def _losses(
+        self, pictures: EncoderBatch | None, motion: EncoderBatch | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        parts: dict[str, Tensor] = {}
+        losses = []
+        for prefix, given in (("", pictures), ("blind_", motion)):
+            if given is None:
+                continue
+            batch = given.to(self._training.device)
+            loss, found = encoder_loss(self._forward(batch), batch, self._body)
+            losses.append(loss)
+            parts |= {f"{prefix}{part}": value for part, value in found.items()}
+        return torch.stack(losses).sum(), parts
+
+    def _forward(self, batch: EncoderBatch) -> HMROutput:
+        """The network on a part of the patches; the head in single precision."""
+        backbone = self.model.backbone
+        with self._cast():
+            if batch.crops is None:
+                tokens = backbone.embed_landmarks(batch.landmarks)
+            else:
+                tokens = backbone.embed(batch.crops.float(), batch.landmarks, batch.keep)
+            tokens = backbone.through(tokens)
+        rotmat, betas, camera, token = self.model.smpl_head(tokens.float())
+        return HMROutput(rotmat, betas, camera, token)
+
+    def _cast(self) -> torch.autocast:
+        return torch.autocast(
+            torch.device(self._training.device).type,
+            dtype=self._products or torch.bfloat16,
+            enabled=self._products is not None,
+        )
+
+    def _validate(self) -> Mapping[str, float]:
+        errors = self.errors()
+        self._save(errors)
+        return {
+            f"{name}_{what}": value for name, one in errors.items() for what, value in asdict(one).items()
+        }
+
+    def _save(self, errors: Mapping[str, EncoderError]) -> None:
+        training = self._training
+        card = {
+            "steps": {run.name: run.state.step for run in self._runs},
+            "hours": {run.name: round(run.state.seconds / 3600, 3) for run in self._runs},
+            "batch": training.batch,
+            "errors": {name: asdict(one) for name, one in errors.items()},
+        }
+        save_checkpoint(training.out / WEIGHTS, self.model, self.model.config, {"card": card})
+
+    def _held_out(self) -> EncoderBatch:
+        """People to measure on; where there are none yet, landmarks of motion."""
+        training = self._training
+        self._body_on_cpu = load_body("open")
+        if training.people is not None:
+            try:
+                held = PictureBatches(training.people, 12345, True, self.model.config.in_channels)
+            except BadInput:
+                if training.minutes > 0:
+                    raise
+            else:
+                rows = np.unique(np.linspace(0, len(held) - 1, training.validation).round().astype(int))
+                return held.all_in_order(rows)
+        if training.mocap is None:
+            raise BadCall("There is nothing to measure on: give people (--people) or motion (--mocap).")
+        return MocapBatches(training.mocap, 12345, "validation").draw(training.validation)
+
+
+def first_model(training: EncoderTraining) -> HMRModel:
+    """The network before its first step: drawn, or that of a file.
+
+    Raises:
+        MissingModel: there is no such file.
+        BadInput: it is damaged, or its layers were merged.
+    """
+    if training.start_from is not None:
+        model = load_checkpoint(training.start_from, "open", simplify=False)
+        if not model.config.landmarks or not model.config.reads_proxies:
+            raise BadInput(
+                f"{training.start_from} reads no edges, masks and landmarks. Start from a network that "
+                "`fasthmr train encoder` made."
+            )
+        return HMRModel.from_state(
+            model.config, {name: one.clone() for name, one in model.state_dict().items()}, model.plan
+        )
+    model = HMRModel(training.config)
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            nn.init.trunc_normal_(module.weight, std=_SPREAD)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    for name, weight in model.named_parameters():
+        if name.endswith(("pos_embed", "pos_embedding", "landmark_embed.names")):
+            nn.init.trunc_normal_(weight, std=_SPREAD)
+    head = model.smpl_head
+    assert isinstance(head, SMPLHead)  # noqa: S101 (for the type checker)
+    with torch.no_grad():
+        for layer in (head.decpose, head.decshape, head.deccam):
+            layer.weight.mul_(0.1)
+        # Somebody who stands upright and looks into the camera.
+        head.init_body_pose[0, :6] = torch.tensor([1.0, 0, 0, 0, -1, 0])
+    return model
+
+
+def card_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What a file says of its training; empty where it says nothing."""
+    card = metadata.get("card")
+    return card if isinstance(card, dict) else {}
