@@ -15,7 +15,7 @@ from torch import Tensor
 from fasthmr.body import BodyModel
 from fasthmr.body.skeleton import INDEX, PARENTS
 from fasthmr.decoder.landmark_fit.limits import joint_limits
-from fasthmr.training.mocap.joint_maps import Anchor
+from fasthmr.training.mocap.joint_maps import Anchor, joint_map, skeleton_names
 from fasthmr.training.mocap.pose_solver import Points, place_points
 from fasthmr.training.mocap.source_motion import SourceMotion
 
@@ -83,3 +83,13 @@ def naive_places(rest: Tensor, points: Points, rotations: Tensor, pelvis: Tensor
         for carrier, offset in zip(points.carriers.tolist(), points.offsets, strict=True)
     ]
     return torch.stack(rows)
+
+
+def anchors_of(skeleton: str) -> tuple[Anchor, ...]:
+    """All anchors of a naming."""
+    return joint_map(skeleton, skeleton_names(skeleton))
+
+
+def angles(ours: np.ndarray, theirs: torch.Tensor) -> np.ndarray:
+    """(T, 24) degrees between rotations."""
+    return np.rad2deg(roma.rotmat_to_rotvec(torch.from_numpy(ours).mT @ theirs).norm(dim=-1).numpy())
