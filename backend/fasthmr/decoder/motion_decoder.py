@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from fasthmr.decoder.motion_features import blurred
 from fasthmr.decoder.motion_vae import MotionVae, VaeConfig
 from fasthmr.decoder.networks import Denoiser, DirectRegressor, NetworkConfig, Read
 from fasthmr.decoder.noise_schedule import TIMES, NoiseSchedule, trailing_times
@@ -99,7 +100,7 @@ class MotionDecoder(nn.Module):
     def regress(self, features: Tensor) -> tuple[Tensor, Read]:
         """Motion without noise: (B, T, E) -> motion features (B, T, F), and what the evidence says."""
         motion, read = self.regressor(features)
-        return motion * self.vae.deviation + self.vae.mean, read
+        return blurred(motion) * self.vae.deviation + self.vae.mean, read
 
     def noise(self, count: int, seed: int) -> Tensor:
         """Noise (count, N, D) for windows, the same for the same seed on every device."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from fasthmr.decoder.motion_features import FEATURE_COUNT
+from fasthmr.decoder.motion_features import FEATURE_COUNT, blurred
 from fasthmr.decoder.transformer import SkipTransformer
 
 
@@ -123,7 +123,7 @@ class MotionVae(nn.Module):
         """The same from latents as :meth:`distribution` tells them."""
         x = self.decoder(self.from_latent(latents) + self.decoder_place)
         x = self.to_motion(x) + self.straight_out(latents)
-        x = x.unflatten(-1, (self.config.patch, FEATURE_COUNT)).flatten(1, 2)
+        x = blurred(x.unflatten(-1, (self.config.patch, FEATURE_COUNT)).flatten(1, 2))
         return x * self.deviation + self.mean
 
     def _patches(self, features: Tensor) -> Tensor:

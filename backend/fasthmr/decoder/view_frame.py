@@ -37,9 +37,9 @@ def box_rays(boxes: Tensor, intrinsics: Tensor) -> tuple[Tensor, Tensor]:
 def steady_boxes(boxes: Tensor) -> Tensor:
     """Boxes that move as calmly as somebody who follows the person with a camera.
 
-    A detector's boxes tremble by a few percent of their size from frame to frame. In a view frame that trembles
-    with them, even somebody who stands still trembles, and the networks would have to tell it exactly for
-    motion to be smooth again; so boxes are blurred over time (a Gaussian of a sixth of a second) before
+    A detector's boxes tremble by a few percent of their size from frame to frame. In a view frame that
+    trembles with them, even somebody who stands still trembles, and the networks would have to tell it
+    exactly for motion to be smooth again; so boxes are blurred over time (a Gaussian of a sixth of a second) before
     anything is told relative to them.
 
     Args:
