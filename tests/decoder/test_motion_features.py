@@ -4,7 +4,7 @@ from __future__ import annotations
 import torch
 
 from fasthmr.body import load_body
-from fasthmr.decoder.motion_features import FEATURE_COUNT, motion_features, read_features, blurred
+from fasthmr.decoder.motion_features import FEATURE_COUNT, blurred, motion_features, read_features
 from fasthmr.decoder.segments import segments_from_local
 from fasthmr.decoder.view_frame import box_rays, camera_from_view
 from tests.decoder.smooth_people import people

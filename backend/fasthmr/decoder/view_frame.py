@@ -39,8 +39,8 @@ def steady_boxes(boxes: Tensor) -> Tensor:
 
     A detector's boxes tremble by a few percent of their size from frame to frame. In a view frame that
     trembles with them, even somebody who stands still trembles, and the networks would have to tell it
-    exactly for motion to be smooth again; so boxes are blurred over time (a Gaussian of a sixth of a second) before
-    anything is told relative to them.
+    exactly for motion to be smooth again; so boxes are blurred over time (a Gaussian of a sixth of a second)
+    before anything is told relative to them.
 
     Args:
         boxes: (B, T, 4) x0 y0 x1 y1, pixels, 30 frames a second.
