@@ -78,7 +78,7 @@ def motion_features(motion: MotionBatch, evidence: EvidenceBatch) -> Tensor:
 
 
 def blurred(features: Tensor) -> Tensor:
-    """Motion features (B, T, F) blurred over neighbouring frames: the last step of all networks that make them.
+    """Motion features (B, T, F) blurred over neighbouring frames, the last step of whatever makes them.
 
     Networks make some frames from one token, the next from the next; where two tokens meet, and between the
     numbers of one, they leave a tremble that no loss takes away. The blur does, at no cost: networks that are
