@@ -95,14 +95,15 @@ def match(motions: Sequence[Motion], truth: GroundTruth, body: BodyModel) -> lis
         body: the open body.
 
     Returns:
-        Parts that share no frame, the longest taken first; empty where the person was not recovered.
+        Parts that share no frame, in the order of time; a frame that two could take belongs to the one that
+        is longer and lies nearer. Empty where the person was not recovered.
     """
     joints, _ = truth.joints(body)
     where = _pixels(joints, truth.intrinsics)
     height = np.ptp(where[..., 1], axis=1)
     width = np.ptp(where[..., 0], axis=1)
     size = np.maximum(height, width)
-    candidates = []
+    candidates: list[tuple[float, Part]] = []
     for motion in motions:
         frames = np.rint(motion.timestamps * truth.frame_rate).astype(np.int64)
         # A clip at a higher rate than the truth's has several rows a frame: the first counts.
@@ -115,11 +116,12 @@ def match(motions: Sequence[Motion], truth: GroundTruth, body: BodyModel) -> lis
             continue
         found = _pixels(motion.joints_camera[rows].astype(np.float64), motion.camera_intrinsics)
         off = np.linalg.norm(found - where[frames], axis=-1)[:, list(LIMB_JOINTS)].mean(1) / size[frames]
-        if np.median(off) < _SAME_PERSON:
-            candidates.append(Part(motion, rows, frames))
-    parts = []
+        nearness = 1 - float(np.median(off)) / _SAME_PERSON
+        if nearness > 0:
+            candidates.append((nearness * len(frames), Part(motion, rows, frames)))
+    parts: list[Part] = []
     free = np.ones(truth.frame_count, bool)
-    for part in sorted(candidates, key=lambda part: -len(part.frames)):
+    for _, part in sorted(candidates, key=lambda candidate: -candidate[0]):
         still = free[part.frames]
         if still.any():
             parts.append(Part(part.motion, part.rows[still], part.frames[still]))
