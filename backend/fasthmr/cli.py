@@ -21,6 +21,7 @@ from fasthmr import cli_bench, cli_checkpoint, cli_evaluate, cli_train
 from fasthmr.cli_output import put, put_json, report, say
 from fasthmr.cli_parser import CLIP_HELP, add_body, add_span, command_parser
 from fasthmr.errors import BadCall
+from fasthmr.request import DEFAULT_MODEL
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -138,9 +139,10 @@ def _parser() -> argparse.ArgumentParser:
     add_span(recover)
     recover.add_argument(
         "--model",
-        default="open",
+        default=DEFAULT_MODEL,
         metavar="MODEL",
-        help="estimator: open; hmr2 or camerahmr with a checkpoint (open)",
+        help="estimator: open (encoder out of the box), landmarks (no encoder), hmr2 or camerahmr with a "
+        f"checkpoint ({DEFAULT_MODEL})",
     )
     recover.add_argument("--checkpoint", type=Path, metavar="FILE", help="weights of the model's encoder")
     recover.add_argument(

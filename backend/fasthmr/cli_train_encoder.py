@@ -34,7 +34,7 @@ def add_commands(trains: Any) -> None:
         "--landmark-minutes", type=float, metavar="M", help="time before them, with landmarks alone (15)"
     )
     encoder.add_argument("--batch", type=int, metavar="N", help="people a step (32)")
-    encoder.add_argument("--mocap-batch", type=int, metavar="N", help="landmarks beside them (32)")
+    encoder.add_argument("--mocap-batch", type=int, metavar="N", help="landmarks of motion beside them (256)")
     encoder.add_argument("--start-from", type=Path, metavar="FILE", help="weights to fine-tune")
     encoder.add_argument("--learning-rate", type=float, metavar="R", help="highest (0.0006)")
     encoder.add_argument("--rgb", action="store_true", help="read colours beside edges and mask")

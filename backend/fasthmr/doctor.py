@@ -207,6 +207,19 @@ def _body() -> str:
     return f"{body.name}, {len(body.v_template)} vertices, {body.licence.partition('. ')[0]}"
 
 
+def _encoder() -> str:
+    from fasthmr.encoder.checkpoint import read_weights
+    from fasthmr.encoder.checkpoint_check import check_fit, config_for
+    from fasthmr.encoder.config import WEIGHTS
+
+    if not WEIGHTS.is_file():
+        raise Trouble(f"{WEIGHTS} is not there", "Bodies are estimated from landmarks alone instead.")
+    weights, metadata = read_weights(WEIGHTS)
+    config = config_for(WEIGHTS, "open", {name: tuple(one.shape) for name, one in weights.items()}, metadata)
+    check_fit(WEIGHTS, config, weights)
+    return f"{WEIGHTS}: {config.depth} layers, {WEIGHTS.stat().st_size / 1e6:.0f} MB"
+
+
 def _operator() -> str:
     import torch
 
@@ -294,6 +307,7 @@ EXAMINATIONS: Final = (
     Examination("images", _images, _INSTALL),
     Examination("perception", _perception, _INSTALL),
     Examination("body", _body, _INSTALL),
+    Examination("encoder", _encoder, _INSTALL, required=False),
     Examination("operator", _operator, _INSTALL, required=False),
     Examination("disk", _disk, "Free some space.", required=False),
     Examination("memory", _memory, "Close other programs.", required=False),

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from fasthmr.errors import Cancelled, FastHMRError
+from fasthmr.request import DEFAULT_MODEL
 
 PROTOCOL: Final = 1
 
@@ -55,7 +56,7 @@ class Recover(msgspec.Struct, forbid_unknown_fields=True):
     """Parameters of ``recover``; they are those of :class:`fasthmr.pipeline.RecoverRequest`.
 
     Attributes:
-        model: "open", "hmr2" or "camerahmr"; the last two need a ``checkpoint``.
+        model: "open", "landmarks" (no encoder), "hmr2" or "camerahmr"; the last two need a ``checkpoint``.
         checkpoint: path of a file with an encoder's weights; it stays loaded for the jobs after this one.
         precision: "auto", "fp32", "bf16" or "fp16": numbers that the encoder reckons with.
         tokens: how many of its 192 tokens the encoder keeps while it merges background; null for all.
@@ -69,7 +70,7 @@ class Recover(msgspec.Struct, forbid_unknown_fields=True):
     person: str = "all"
     start: float | None = None
     end: float | None = None
-    model: str = "open"
+    model: str = DEFAULT_MODEL
     checkpoint: str | None = None
     body: str = "open"
     device: str = "auto"

@@ -10,19 +10,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from fasthmr.device import PRECISIONS
+from fasthmr.encoder.config import WEIGHTS
 from fasthmr.errors import BadCall, MissingModel
 from fasthmr.progress import Progress
 
 if TYPE_CHECKING:
     from fasthmr.footage import Footage
 
-MODELS: Final = ("open", "hmr2", "camerahmr")
+MODELS: Final = ("open", "landmarks", "hmr2", "camerahmr")
+#: What estimates bodies when nothing is said: "open", with the encoder that comes along, or "landmarks".
+DEFAULT_MODEL: Final = "open"
 DECODERS: Final = ("auto", "diffusion", "regressor", "landmark_fit")
 # More steps than this never paid in what has been published on such decoders.
 MOST_STEPS: Final = 50
 # An encoder sees a crop as 192 patches; multiples of 16 fill the tiles of matrix units.
 ALL_TOKENS: Final = 192
 FEWEST_TOKENS: Final = 32
+#: How many of them the encoder that comes along keeps when nothing is said.
+OPEN_TOKENS: Final = ALL_TOKENS
 
 _NUMBERS: Final = re.compile(r"\s*\d+\s*(,\s*\d+\s*)*")
 _PLACE_HOLDER: Final = re.compile(r"[\s._-]*(%\d*d|#+|[*?]+).*$")
@@ -38,8 +43,9 @@ class RecoverRequest:
         person: "all", "largest", or the numbers of people, as in "1,3".
         start: where to start, seconds; None for the beginning.
         end: where to end, seconds; None for the end.
-        model: the estimator: "open", the one out of the box, or "hmr2" or "camerahmr" with their checkpoint.
-        checkpoint: the file with an encoder's weights; None where the model needs none.
+        model: the estimator: "open", the encoder out of the box; "landmarks", what the detector says and no
+            encoder; or "hmr2" or "camerahmr" with their checkpoint.
+        checkpoint: the file with an encoder's weights; None for the one that comes along with "open".
         body: "open", or the path of a body model file.
         device: "auto", "cpu", "cuda" or "mps".
         camera_fov: horizontal field of view, degrees; None to take it from the footage or a default.
@@ -57,7 +63,7 @@ class RecoverRequest:
     person: str = "all"
     start: float | None = None
     end: float | None = None
-    model: str = "open"
+    model: str = DEFAULT_MODEL
     checkpoint: Path | None = None
     body: str = "open"
     device: str = "auto"
@@ -71,11 +77,14 @@ class RecoverRequest:
 
     @property
     def encoder(self) -> EncoderChoice | None:
-        """Which encoder the request asks for; None for the landmark fit alone."""
-        if self.checkpoint is None:
+        """Which encoder the request asks for; None for landmarks alone, or where no weights come along."""
+        checkpoint, usual = self.checkpoint, ALL_TOKENS
+        if checkpoint is None and self.model == "open" and WEIGHTS.is_file():
+            checkpoint, usual = WEIGHTS, OPEN_TOKENS
+        if checkpoint is None or self.model == "landmarks":
             return None
-        tokens = ALL_TOKENS if self.tokens is None else self.tokens
-        return EncoderChoice(self.model, self.checkpoint, self.precision, tokens, self.device)
+        tokens = usual if self.tokens is None else self.tokens
+        return EncoderChoice(self.model, checkpoint, self.precision, tokens, self.device)
 
 
 @dataclass(frozen=True)
@@ -149,17 +158,23 @@ def _check_encoder(request: RecoverRequest) -> None:
         raise BadCall(
             f"An encoder keeps {FEWEST_TOKENS} to {ALL_TOKENS} tokens, a multiple of 16; {tokens} is none."
         )
-    if request.checkpoint is None:
+    if request.model == "landmarks":
+        if request.checkpoint is not None or tokens is not None or request.precision != "auto":
+            raise BadCall(
+                "The model 'landmarks' has no encoder: checkpoint, tokens and precision mean nothing. Leave "
+                "them out, or choose the model 'open'."
+            )
+    elif request.checkpoint is None:
         if request.model != "open":
             raise MissingModel(
                 f"The model '{request.model}' needs its checkpoint, which cannot come along: give the file "
                 "that you downloaded from its authors (docs/checkpoints.md says where), or use the model "
                 "'open'."
             )
-        if tokens is not None or request.precision != "auto":
+        if request.encoder is None and (tokens is not None or request.precision != "auto"):
             raise BadCall(
-                "The model 'open' without a checkpoint has no encoder: tokens and precision mean nothing. "
-                "Leave them out."
+                "No encoder comes along with this installation, so tokens and precision mean nothing. Leave "
+                "them out, or give a checkpoint."
             )
     elif not request.checkpoint.is_file():
         there = "is a folder" if request.checkpoint.is_dir() else "is not there"

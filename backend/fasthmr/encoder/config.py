@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 #: SMPL's parameters as the head gives them: 24 rotations of 6 numbers, shape, and the camera (s, tx, ty).
@@ -19,6 +20,9 @@ CAMERA_SIZE: Final = 3
 #: What CameraHMR's query reads: the box (3) and the mean parameters.
 CAMERAHMR_INPUT: Final = 3 + POSE_SIZE + SHAPE_SIZE + CAMERA_SIZE
 
+#: What the head reads out of a token, or a guess.
+BODY_SIZE: Final = POSE_SIZE + SHAPE_SIZE + CAMERA_SIZE
+
 KINDS: Final = ("hmr2", "camerahmr", "open")
 
 #: Channels of a crop in colour, and of its proxies (edges and mask).
@@ -26,8 +30,10 @@ COLOURS: Final = 3
 PROXIES: Final = 2
 #: Numbers of a landmark: x and y in the crop, visibility, and x, y, z in metres.
 LANDMARK_NUMBERS: Final = 6
+#: Layers of the guess.
+GUESS_LAYERS: Final = 3
 # Names that files of earlier versions lack; they mean the default.
-_NEWER: Final = frozenset({"landmarks"})
+_NEWER: Final = frozenset({"landmarks", "guess"})
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,8 @@ class EncoderConfig:
         keypoint_output: width of the layer ``smpl_head.deckp``, which no output depends on; 0: there is none.
         landmarks: how many tokens of landmarks follow those of the patches
             (:mod:`fasthmr.encoder.landmark_tokens`); 0: none.
+        guess: width of the network that guesses the body from the landmarks alone, before the image corrects
+            it (:mod:`fasthmr.encoder.first_guess`); 0 where there are no landmarks, and only there.
         kind: which family of checkpoints this is: "hmr2", "camerahmr" or "open".
 
     Raises:
@@ -76,13 +84,14 @@ class EncoderConfig:
     token_input: int = 1
     keypoint_output: int = 0
     landmarks: int = 0
+    guess: int = 0
     kind: str = "hmr2"
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             numbers = value if isinstance(value, tuple) else (value,)
-            least = 0 if field.name in {"patch_padding", "keypoint_output", "landmarks"} else 1
+            least = 0 if field.name in {"patch_padding", "keypoint_output", "landmarks", "guess"} else 1
             if field.name != "kind" and not all(type(one) is int and one >= least for one in numbers):
                 raise ValueError(f"{field.name} is {value!r}; it must be a whole number of at least {least}")
         if len(self.image_size) != 2:
@@ -93,6 +102,8 @@ class EncoderConfig:
             raise ValueError(f"dim {self.dim} is no multiple of heads {self.heads}")
         if self.token_input not in (1, CAMERAHMR_INPUT):
             raise ValueError(f"token_input is {self.token_input}, neither 1 nor {CAMERAHMR_INPUT}")
+        if bool(self.guess) != bool(self.landmarks):
+            raise ValueError(f"landmarks {self.landmarks} with a guess {self.guess} wide: both or none")
         if min(self.grid) < 1:
             raise ValueError(f"image_size {self.image_size} is smaller than a patch")
 
@@ -167,8 +178,11 @@ OPEN: Final = EncoderConfig(
     head_heads=4,
     head_mlp=512,
     landmarks=25,
+    guess=512,
     kind="open",
 )
+#: Its weights, where they come along.
+WEIGHTS: Final = Path(__file__).parent.parent / "weights" / "encoder.safetensors"
 #: A ViT-S and a shallow decoder, for colour: what benchmarks take for a small network.
 SMALL_OPEN: Final = EncoderConfig(
     dim=384,

@@ -86,6 +86,21 @@ def crop_people(
     return on_device.mul_(scale).add_(shift)
 
 
+def cut_bytes(image: np.ndarray, square: CropSquare, rule: CropRule) -> np.ndarray:
+    """One crop as bytes: what our own network is trained on, and calibration sets hold.
+
+    Args:
+        image: (H, W, 3) uint8.
+        square: what to cut out.
+        rule: of the network; it says whether a large square is blurred.
+
+    Returns:
+        (256, 192, 3) uint8.
+    """
+    crop = cut(image, square, rule.blur(square.size))
+    return crop if crop.dtype == np.uint8 else crop.round().clip(0, 255).astype(np.uint8)
+
+
 def cut(image: np.ndarray, square: CropSquare, blur: float) -> np.ndarray:
     """One crop with OpenCV, not yet normalised.
 

@@ -23,17 +23,19 @@ from torch import Tensor
 
 from fasthmr.encoder.crop_camera import box_information
 from fasthmr.encoder.crop_geometry import CropRule, CropSquare, rule_for, square_of
-from fasthmr.encoder.crops import crop_people
+from fasthmr.encoder.crops import crop_people, cut_bytes
 from fasthmr.encoder.encoding import Encoding
+from fasthmr.encoder.landmark_tokens import landmark_numbers
 from fasthmr.encoder.model import HMROutput
 from fasthmr.encoder.protection import track_levels
+from fasthmr.encoder.proxies import mask_in_crop, proxies
 from fasthmr.encoder.runner import EncoderRunner
 from fasthmr.errors import BadInput
 from fasthmr.progress import Progress
 
 if TYPE_CHECKING:
     from fasthmr.footage import Footage
-    from fasthmr.people import People, Track
+    from fasthmr.people import PackedMask, People, Track
 
 STAGE: Final = "encode"
 
@@ -89,7 +91,7 @@ def encode_people(
     ahead = runner.device.type != "cpu" if overlapped is None else overlapped
     with work.ahead(still_wanted) if ahead else work.in_turns(still_wanted) as batches:
         for batch in batches:
-            output = runner.encode(batch.crops, batch.box_info, batch.levels, still_wanted)
+            output = runner.encode(batch.crops, batch.box_info, batch.levels, still_wanted, batch.landmarks)
             forced = output.state.forced if output.state is not None else None
             for place, (person, row) in enumerate(batch.places):
                 results[person].put(row, output, forced, place, batch.squares[place])
@@ -105,9 +107,10 @@ class _Batch:
     """Crops that travel together.
 
     Attributes:
-        crops: (B, 3, 256, 192) float32, on the GPU if there is one.
+        crops: (B, C, 256, 192) float32, on the GPU if there is one.
         box_info: (B, 3) for CameraHMR.
         levels: (B, 192) uint8 for a network that merges tokens.
+        landmarks: (B, L, 6) for a network that reads them.
         squares: B.
         places: B times which track, and which row of it.
     """
@@ -115,6 +118,7 @@ class _Batch:
     crops: Tensor
     box_info: Tensor | None
     levels: Tensor | None
+    landmarks: Tensor | None
     squares: list[CropSquare]
     places: list[tuple[int, int]]
 
@@ -215,7 +219,7 @@ class _Work:
             if here:
                 if frame.image.shape[1::-1] != tuple(self._image_size):
                     raise self._other_footage(f"frame {frame.index} has another size")
-                cut.append(self._cut(frame.image, [self._squares[person][row] for person, row in here]))
+                cut.append(self._cut(frame.image, here))
                 places += here
             while len(places) >= self._runner.batch_size or (places and not wanted):
                 size = min(self._runner.batch_size, len(places))
@@ -226,9 +230,12 @@ class _Work:
                 return
         raise self._other_footage(f"{len(wanted)} frames are missing, the first is {min(wanted)}")
 
-    def _cut(self, image: np.ndarray, squares: list[CropSquare]) -> Tensor:
-        """Crops of one frame; on a GPU beside what the network does there."""
+    def _cut(self, image: np.ndarray, here: list[tuple[int, int]]) -> Tensor:
+        """Crops of the people of one frame (track and row); on a GPU beside what the network does there."""
+        squares = [self._squares[person][row] for person, row in here]
         images, device = [image] * len(squares), self._runner.device
+        if self._runner.model.config.reads_proxies:
+            return self._proxies(image, squares, [self._tracks[person].masks[row] for person, row in here])
         if device.type != "cuda":
             return crop_people(images, squares, self._rule)
         stream = torch.cuda.Stream(device)
@@ -238,14 +245,35 @@ class _Work:
         crops.record_stream(torch.cuda.default_stream(device))  # it is read there; not to be reused before
         return crops
 
+    def _proxies(
+        self, image: np.ndarray, squares: list[CropSquare], masks: list[PackedMask | None]
+    ) -> Tensor:
+        """Edges and masks of the people of one frame; on the CPU, where the bytes are."""
+        channels = self._runner.model.config.in_channels
+        crops = [
+            proxies(cut_bytes(image, square, self._rule), mask_in_crop(mask, square), channels)
+            for square, mask in zip(squares, masks, strict=True)
+        ]
+        return torch.from_numpy(np.stack(crops))
+
+    def _landmarks(self, places: list[tuple[int, int]], squares: list[CropSquare]) -> Tensor:
+        """What the network reads of the detector's landmarks."""
+        image, world, visibility = (
+            torch.from_numpy(np.stack([getattr(self._tracks[person], name)[row] for person, row in places]))
+            for name in ("landmarks_image", "landmarks_world", "visibility")
+        )
+        return landmark_numbers(image[..., :2], world, visibility, torch.tensor(squares))
+
     def _batch(self, crops: Tensor, places: list[tuple[int, int]], levels: list[np.ndarray] | None) -> _Batch:
         squares = [self._squares[person][row] for person, row in places]
-        box_info = level = None
+        box_info = level = landmarks = None
+        if self._runner.model.config.landmarks:
+            landmarks = self._landmarks(places, squares)
         if self._runner.model.config.reads_box:
             box_info = torch.from_numpy(box_information(squares, self._intrinsics))
         if levels is not None:
             level = torch.from_numpy(np.stack([levels[person][row] for person, row in places]))
-        return _Batch(crops, box_info, level, squares, places)
+        return _Batch(crops, box_info, level, landmarks, squares, places)
 
     def _levels(self) -> list[np.ndarray] | None:
         """For each track which patches not to merge, (T, 192); None if none are merged."""

@@ -10,7 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from fasthmr.encoder.config import CAMERA_SIZE, LANDMARK_NUMBERS, POSE_SIZE, SHAPE_SIZE, EncoderConfig
+from fasthmr.encoder.config import (
+    BODY_SIZE,
+    CAMERA_SIZE,
+    GUESS_LAYERS,
+    LANDMARK_NUMBERS,
+    POSE_SIZE,
+    SHAPE_SIZE,
+    EncoderConfig,
+)
 
 Shape = tuple[int, ...]
 
@@ -57,6 +65,7 @@ def _backbone(config: EncoderConfig) -> Iterator[tuple[str, Shape]]:
         yield "backbone.landmark_embed.names", (1, config.landmarks, dim)
         yield from _linear("backbone.landmark_embed.fc1", LANDMARK_NUMBERS, dim)
         yield from _linear("backbone.landmark_embed.fc2", dim, dim)
+        yield from _linear("backbone.landmark_embed.of_guess", config.guess, dim)
     for layer in range(config.depth):
         block = f"backbone.blocks.{layer}"
         yield from _norm(f"{block}.norm1", dim)
@@ -90,5 +99,18 @@ def _head(config: EncoderConfig) -> Iterator[tuple[str, Shape]]:
     yield from _linear("smpl_head.decpose", dim, POSE_SIZE)
     yield from _linear("smpl_head.decshape", dim, SHAPE_SIZE)
     yield from _linear("smpl_head.deccam", dim, CAMERA_SIZE)
+    if config.landmarks:
+        yield from _first_guess(config)
     if config.keypoint_output:
         yield from _linear("smpl_head.deckp", dim, config.keypoint_output)
+
+
+def _first_guess(config: EncoderConfig) -> Iterator[tuple[str, Shape]]:
+    name, width = "smpl_head.first_guess", config.guess
+    yield from _linear(f"{name}.read", config.landmarks * LANDMARK_NUMBERS, width)
+    for number in range(GUESS_LAYERS):
+        yield from _norm(f"{name}.layers.{number}.norm", width)
+        yield from _linear(f"{name}.layers.{number}.fc1", width, width)
+        yield from _linear(f"{name}.layers.{number}.fc2", width, width)
+    yield from _norm(f"{name}.norm", width)
+    yield from _linear(f"{name}.body", width, BODY_SIZE)

@@ -114,8 +114,15 @@ class HMRModel(nn.Module):
             raise ValueError(
                 f"crops are {tuple(crops.shape)}; this network takes (B,{','.join(map(str, size))})"
             )
-        tokens, state = self.backbone(crops.to(self.dtype), self.reduction, protection, landmarks)
-        rotmat, betas, camera, token = self.smpl_head(tokens, box_info)
+        guess = self.smpl_head.guess(landmarks)
+        tokens, state = self.backbone(
+            crops.to(self.dtype),
+            self.reduction,
+            protection,
+            landmarks,
+            None if guess is None else guess.hidden,
+        )
+        rotmat, betas, camera, token = self.smpl_head(tokens, box_info, guess)
         return HMROutput(rotmat, betas, camera, token, state)
 
     def simplify_(self, keys_values: KeysValues = "absorbed") -> HMRModel:

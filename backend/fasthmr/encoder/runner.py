@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from fasthmr.device import choose_precision
+from fasthmr.encoder.config import LANDMARK_NUMBERS
 from fasthmr.encoder.model import HMRModel, HMROutput
 from fasthmr.encoder.packed_linear import pack_linears_, packing_helps
 from fasthmr.encoder.static_graph import CudaRecorder, Outputs, Recorder, StaticGraph
@@ -75,7 +76,7 @@ class EncoderRunner:
             raise BadCall(f"CUDA graphs need an NVIDIA GPU; the device is '{self.device}'. Leave them out.")
         self.name = name or f"the encoder ({model.config.kind})"
         self.model = model.cast_(self.dtype).to(self.device).eval()
-        rows = self.batch_size * model.config.tokens
+        rows = self.batch_size * model.config.all_tokens
         if not compile and packing_helps(rows, self.dtype, self.device):
             pack_linears_([self.model.backbone], rows)
         self._forward: Callable[..., HMROutput] = self.model
@@ -100,14 +101,16 @@ class EncoderRunner:
         box_info: Tensor | None = None,
         protection: Tensor | None = None,
         check: Callable[[], None] | None = None,
+        landmarks: Tensor | None = None,
     ) -> HMROutput:
         """Run the network.
 
         Args:
-            crops: (B,3,256,192) float32, normalised, on any device; any B from 0 on.
+            crops: (B,C,256,192) float32, normalised, on any device; any B from 0 on.
             box_info: (B,3), for CameraHMR.
             protection: (B,192) uint8, which patches not to merge; for a network that merges.
             check: called between the layers on a CPU, where a batch takes seconds; it may raise to stop.
+            landmarks: (B,L,6), for a network that reads them.
 
         Returns:
             The output on the CPU, float32.
@@ -115,9 +118,10 @@ class EncoderRunner:
         Raises:
             BadInput: numbers that are not finite came out.
             BadCall: the GPU's memory does not hold one crop.
-            ValueError: CameraHMR without ``box_info``, or inputs of unequal length.
+            ValueError: CameraHMR without ``box_info``, a network that reads landmarks without them, or inputs
+                of unequal length.
         """
-        for other in (box_info, protection):
+        for other in (box_info, protection, landmarks):
             if other is not None and len(other) != len(crops):
                 raise ValueError(f"{len(crops)} crops with {len(other)} of something else")
         self._check = check
@@ -126,7 +130,9 @@ class EncoderRunner:
         try:
             while start < len(crops):
                 stop = min(start + self.batch_size, len(crops))
-                others = (None if one is None else one[start:stop] for one in (box_info, protection))
+                others = (
+                    None if one is None else one[start:stop] for one in (box_info, protection, landmarks)
+                )
                 try:
                     parts.append(self._encode_batch(crops[start:stop], *others))
                 except torch.OutOfMemoryError as error:
@@ -147,13 +153,18 @@ class EncoderRunner:
         empty = torch.zeros((self.batch_size, config.in_channels, *config.image_size))
         boxes = torch.zeros((self.batch_size, 3)) if config.reads_box else None
         levels = torch.zeros((self.batch_size, config.tokens), dtype=torch.uint8) if self.merges else None
-        self.encode(empty, boxes, levels)
+        marks = None
+        if config.landmarks:
+            marks = torch.zeros((self.batch_size, config.landmarks, LANDMARK_NUMBERS))
+        self.encode(empty, boxes, levels, landmarks=marks)
 
-    def _encode_batch(self, crops: Tensor, box_info: Tensor | None, protection: Tensor | None) -> Outputs:
+    def _encode_batch(
+        self, crops: Tensor, box_info: Tensor | None, protection: Tensor | None, landmarks: Tensor | None
+    ) -> Outputs:
         """One batch of up to ``batch_size`` crops, filled up to a fixed size; the result on the CPU."""
         count = len(crops)
         size = self._size_for(count)
-        inputs = [_filled(one, size, self.device) for one in (crops, box_info, protection)]
+        inputs = [_filled(one, size, self.device) for one in (crops, box_info, protection, landmarks)]
         with torch.inference_mode():
             if self._recorder is None:
                 outputs = self._run(*inputs)
@@ -164,8 +175,14 @@ class EncoderRunner:
                 outputs = self._graphs[shapes](*inputs)
             return tuple(None if one is None else one[:count].to("cpu", copy=True) for one in outputs)
 
-    def _run(self, crops: Tensor | None, box_info: Tensor | None, protection: Tensor | None) -> Outputs:
-        output = self._forward(crops, box_info=box_info, protection=protection)
+    def _run(
+        self,
+        crops: Tensor | None,
+        box_info: Tensor | None,
+        protection: Tensor | None,
+        landmarks: Tensor | None,
+    ) -> Outputs:
+        output = self._forward(crops, box_info=box_info, protection=protection, landmarks=landmarks)
         state = [None if output.state is None else getattr(output.state, name) for name in _STATE]
         return output.rotmat, output.betas, output.camera, output.token, *state
 

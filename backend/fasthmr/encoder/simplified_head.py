@@ -38,6 +38,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (torch's own name for it)
 
+from fasthmr.encoder.first_guess import Guess
 from fasthmr.encoder.smpl_head import (
     NEEDS_BOX,
     BodyReadOut,
@@ -105,6 +106,7 @@ class SimplifiedHead(BodyReadOut):
         weights = torch.cat([across.to_kv.weight.detach() for _, _, across, _ in layers])
         self.to_kv = nn.Parameter(weights, requires_grad=False)  # (layers*2*heads*width, dim)
         self.decpose, self.decshape, self.deccam = head.decpose, head.decshape, head.deccam
+        self.first_guess = head.first_guess
         for name in ("init_body_pose", "init_betas", "init_cam"):
             self.register_buffer(name, getattr(head, name))
         self.box_weight: nn.Parameter | None = None
@@ -128,12 +130,13 @@ class SimplifiedHead(BodyReadOut):
         self.register_buffer("first", x.to(kind))
         self.register_buffer("first_query", across.to_q(norm(x)).to(kind))
 
-    def forward(self, tokens: Tensor, box_info: Tensor | None = None) -> Readings:
+    def forward(self, tokens: Tensor, box_info: Tensor | None = None, guess: Guess | None = None) -> Readings:
         """Read the body.
 
         Args:
             tokens: (B,M,dim), of any precision; the head works in that of its weights.
             box_info: (B,3), for CameraHMR.
+            guess: what landmarks say.
 
         Returns:
             As :meth:`fasthmr.encoder.smpl_head.SMPLHead.forward`.
@@ -157,7 +160,7 @@ class SimplifiedHead(BodyReadOut):
                 q = query(x)
             x = x + output(read(layer, q.unflatten(1, (self.heads, self.width))))
             x = x + feed(x)
-        return self.read_out(x)
+        return self.read_out(x, guess)
 
     def _absorbed(self, tokens: Tensor) -> _Reader:
         """Reading of the tokens by heads that see them as they are."""

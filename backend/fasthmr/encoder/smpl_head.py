@@ -15,7 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (torch's own name for it)
 
-from fasthmr.encoder.config import CAMERA_SIZE, POSE_SIZE, SHAPE_SIZE, EncoderConfig
+from fasthmr.encoder.config import (
+    CAMERA_SIZE,
+    LANDMARK_NUMBERS,
+    POSE_SIZE,
+    SHAPE_SIZE,
+    EncoderConfig,
+)
+from fasthmr.encoder.first_guess import FirstGuess, Guess
 
 Readings = tuple[Tensor, Tensor, Tensor, Tensor]
 NEEDS_BOX: Final = "this network reads box_info (B,3): where the box lies, over the focal length"
@@ -128,11 +135,31 @@ class BodyReadOut(nn.Module):
     init_body_pose: Tensor
     init_betas: Tensor
     init_cam: Tensor
+    config: EncoderConfig
     decpose: nn.Linear
     decshape: nn.Linear
     deccam: nn.Linear
+    first_guess: FirstGuess | None
 
-    def read_out(self, token: Tensor) -> Readings:
+    def guess(self, landmarks: Tensor | None) -> Guess | None:
+        """What landmarks (B,L,6) alone say, in the precision of the head; None for a network without them.
+
+        Raises:
+            ValueError: a network that reads landmarks did not get them.
+        """
+        if self.first_guess is None:
+            return None
+        wanted = (self.config.landmarks, LANDMARK_NUMBERS)
+        if landmarks is None or landmarks.shape[1:] != wanted:
+            raise ValueError(f"this network reads landmarks (B,{wanted[0]},{wanted[1]})")
+        return self.first_guess(landmarks.to(self.decpose.weight.dtype))
+
+    def guessed(self, guess: Guess) -> tuple[Tensor, Tensor, Tensor]:
+        """Rotations (B,24,3,3), shape (B,10) and camera (B,3) of a guess, without the image."""
+        pose, shape, camera = guess.body.split((POSE_SIZE, SHAPE_SIZE, CAMERA_SIZE), dim=1)
+        return rotations(pose + self.init_body_pose), shape + self.init_betas, camera + self.init_cam
+
+    def read_out(self, token: Tensor, guess: Guess | None = None) -> Readings:
         """From the query's final token (B,head_dim) to what :meth:`forward` returns.
 
         These few products are always made in float32 at least: a rotation in bfloat16 is off by a fifth of a
@@ -147,6 +174,10 @@ class BodyReadOut(nn.Module):
         pose = read(self.decpose, self.init_body_pose)
         shape = read(self.decshape, self.init_betas)
         camera = read(self.deccam, self.init_cam)
+        if guess is not None:
+            sizes = (POSE_SIZE, SHAPE_SIZE, CAMERA_SIZE)
+            more = guess.body.to(token.dtype).split(sizes, dim=1)
+            pose, shape, camera = (a + b for a, b in zip((pose, shape, camera), more, strict=True))
         return rotations(pose), shape, camera, token
 
 
@@ -164,6 +195,7 @@ class SMPLHead(BodyReadOut):
         self.decpose = nn.Linear(config.head_dim, POSE_SIZE)
         self.decshape = nn.Linear(config.head_dim, SHAPE_SIZE)
         self.deccam = nn.Linear(config.head_dim, CAMERA_SIZE)
+        self.first_guess = FirstGuess(config) if config.landmarks else None
         if config.keypoint_output:  # CameraHMR's landmarks in the picture: used in its training only
             self.deckp = nn.Linear(config.head_dim, config.keypoint_output)
         self.register_buffer("init_body_pose", torch.tensor([[1.0, 0, 0, 0, 1, 0]]).repeat(1, POSE_SIZE // 6))
@@ -188,12 +220,13 @@ class SMPLHead(BodyReadOut):
         means = torch.cat((self.init_body_pose, self.init_betas, self.init_cam), dim=1)
         return torch.cat((box_info.to(means.dtype), means.expand(batch, -1)), dim=1)
 
-    def forward(self, tokens: Tensor, box_info: Tensor | None = None) -> Readings:
+    def forward(self, tokens: Tensor, box_info: Tensor | None = None, guess: Guess | None = None) -> Readings:
         """Read the body.
 
         Args:
             tokens: (B,M,dim), of any precision; the head works in that of its weights.
             box_info: (B,3), for CameraHMR (:meth:`query_input`).
+            guess: what landmarks say (:meth:`guess`), which the answer is added to.
 
         Returns:
             Rotations (B,24,3,3), shape (B,10), camera (B,3: s, tx, ty), and the query's final token
@@ -201,7 +234,7 @@ class SMPLHead(BodyReadOut):
         """
         kind = self.transformer.pos_embedding.dtype
         read = self.query_input(tokens.shape[0], box_info).to(kind)
-        return self.read_out(self.transformer(read[:, None], tokens.to(kind))[:, 0])
+        return self.read_out(self.transformer(read[:, None], tokens.to(kind))[:, 0], guess)
 
 
 def rotations(pose: Tensor) -> Tensor:

@@ -171,17 +171,20 @@ class LandmarkEmbed(nn.Module):
         self.names = nn.Parameter(torch.zeros(1, config.landmarks, config.dim))
         self.fc1 = nn.Linear(LANDMARK_NUMBERS, config.dim)
         self.fc2 = nn.Linear(config.dim, config.dim)
+        self.of_guess = nn.Linear(config.guess, config.dim)
 
-    def forward(self, landmarks: Tensor, positions: Tensor) -> Tensor:
-        """Landmarks (B,L,6) and the positions of the patches (1,N,dim) to tokens (B,L,dim).
+    def forward(self, landmarks: Tensor, guess: Tensor, positions: Tensor) -> Tensor:
+        """Landmarks (B,L,6) to tokens (B,L,dim).
 
-        Of a landmark outside of the image there is no position.
+        Args:
+            landmarks: what is known of each; of one outside of the image there is no position.
+            guess: (B,guess) what is told of the first guess.
+            positions: of the patches, (1,N,dim).
         """
         seen = (landmarks[..., 2:3] > 0).to(landmarks.dtype)
         inner = self.fc2(F.gelu(self.fc1(landmarks * seen)))
-        return (
-            inner + self.names + (seen * self.shares(landmarks[..., :2])).to(positions.dtype) @ positions[0]
-        )
+        places = (seen * self.shares(landmarks[..., :2])).to(positions.dtype) @ positions[0]
+        return inner + self.names + places + self.of_guess(guess)[:, None]
 
     def shares(self, places: Tensor) -> Tensor:
         """How much of each patch's position a place has, (B,L,N); float32 at least.
@@ -218,7 +221,13 @@ class VisionTransformer(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.last_norm = nn.LayerNorm(config.dim, eps=1e-6)
 
-    def embed(self, images: Tensor, landmarks: Tensor | None = None, keep: Tensor | None = None) -> Tensor:
+    def embed(
+        self,
+        images: Tensor,
+        landmarks: Tensor | None = None,
+        guess: Tensor | None = None,
+        keep: Tensor | None = None,
+    ) -> Tensor:
         """Images (B,C,H,W) to tokens with their positions (B,N,dim), before the first layer.
 
         The first entry of ``pos_embed`` belonged to a class token that the network no longer has; it is added
@@ -227,6 +236,7 @@ class VisionTransformer(nn.Module):
         Args:
             images: crops.
             landmarks: (B,L,6), whose tokens follow those of the patches; for a network that reads them.
+            guess: (B,guess) what the first guess tells, with landmarks.
             keep: (B,K) int64, the patches to keep, for training; None: all.
 
         Raises:
@@ -238,19 +248,21 @@ class VisionTransformer(nn.Module):
             tokens = tokens.gather(1, keep[..., None].expand(-1, -1, tokens.shape[2]))
         if self.landmark_embed is None:
             return tokens
-        if landmarks is None:
+        if landmarks is None or guess is None:
             raise ValueError(f"this network reads landmarks (B,{self.config.landmarks},{LANDMARK_NUMBERS})")
-        return torch.cat((tokens, self.embed_landmarks(landmarks.to(images.dtype))), dim=1)
+        return torch.cat(
+            (tokens, self.embed_landmarks(landmarks.to(images.dtype), guess.to(images.dtype))), dim=1
+        )
 
-    def embed_landmarks(self, landmarks: Tensor) -> Tensor:
-        """Landmarks (B,L,6) to tokens (B,L,dim), for a network that reads them.
+    def embed_landmarks(self, landmarks: Tensor, guess: Tensor) -> Tensor:
+        """Landmarks (B,L,6) and what the guess tells (B,guess) to tokens (B,L,dim).
 
         Raises:
             ValueError: it does not, or there are others than it reads.
         """
         if self.landmark_embed is None or landmarks.shape[1:] != (self.config.landmarks, LANDMARK_NUMBERS):
             raise ValueError(f"this network reads landmarks (B,{self.config.landmarks},{LANDMARK_NUMBERS})")
-        return self.landmark_embed(landmarks, self.pos_embed[:, 1:] + self.pos_embed[:, :1])
+        return self.landmark_embed(landmarks, guess, self.pos_embed[:, 1:] + self.pos_embed[:, :1])
 
     def through(self, tokens: Tensor) -> Tensor:
         """Tokens (B,N,dim) through all layers, none merged: what training runs on parts of an image."""
@@ -270,6 +282,7 @@ class VisionTransformer(nn.Module):
         reduction: TokenReduction | None = None,
         protection: Tensor | None = None,
         landmarks: Tensor | None = None,
+        guess: Tensor | None = None,
     ) -> tuple[Tensor, TokenState | None]:
         """Encode crops.
 
@@ -278,11 +291,12 @@ class VisionTransformer(nn.Module):
             reduction: how tokens are merged; None: not at all.
             protection: level of every patch, (B,N) uint8, for ``reduction``; None: whatever it does without.
             landmarks: (B,L,6), for a network that reads them (:mod:`fasthmr.encoder.landmark_tokens`).
+            guess: (B,guess) what the first guess tells, with landmarks.
 
         Returns:
             Tokens (B,M,dim), and what became of the patches (None without ``reduction``).
         """
-        x = self.embed(images, landmarks)
+        x = self.embed(images, landmarks, guess)
         state: TokenState | None = None
         if reduction is not None:
             levels = self.levels(protection, x.shape[0], x.device)

@@ -3,9 +3,11 @@
 
 The file is an ``.npz`` (docs/layer_merging.md):
 
-- ``crops`` (N,3,256,192): uint8 RGB, or floating-point and normalised as the network takes them.
+- ``crops`` (N,3,256,192): uint8 RGB, or floating-point and normalised as the network takes them; for our own
+  network its channels (N,C,256,192), floating-point.
 - ``joints`` (N,24,3), labelled sets only: SMPL's joints in metres, camera axes (x right, y down, z forward).
 - ``box_info`` (N,3), for CameraHMR: as :meth:`fasthmr.encoder.model.HMRModel.forward` takes it.
+- ``landmarks`` (N,L,6), for a network that reads them (:mod:`fasthmr.encoder.landmark_tokens`).
 - ``protection`` (N,192) uint8, if tokens are merged too: 0 background, 1 person, 2 must stay.
 
 What a network is reported on must not be in such a set: layers are chosen by it.
@@ -26,7 +28,7 @@ import torch
 from torch import Tensor
 
 from fasthmr.body.skeleton import JOINT_COUNT
-from fasthmr.encoder.config import EncoderConfig
+from fasthmr.encoder.config import LANDMARK_NUMBERS, EncoderConfig
 from fasthmr.errors import BadInput
 from fasthmr.files import load_arrays, save_arrays
 
@@ -35,16 +37,18 @@ _MEAN: Final = (0.485, 0.456, 0.406)
 _DEVIATION: Final = (0.229, 0.224, 0.225)
 _HIPS: Final = (1, 2)  # of SMPL's joints
 _LARGEST_NORMALISED: Final = 20.0  # colours end near 2.7; beyond this they were not normalised
+_NAMES: Final = ("crops", "joints", "box_info", "protection", "landmarks")
 _LONGEST_BODY: Final = 4.0  # metres between the pelvis and a joint; beyond it the unit is another
 _SHORTEST_BODY: Final = 0.2
 
 
 class CropBatch(NamedTuple):
-    """What :class:`fasthmr.encoder.model.HMRModel` takes: normalised crops (B,3,H,W), and what goes along."""
+    """What :class:`fasthmr.encoder.model.HMRModel` takes: normalised crops (B,C,H,W), and what goes along."""
 
     crops: Tensor
     box_info: Tensor | None
     protection: Tensor | None
+    landmarks: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +56,11 @@ class CalibrationSet:
     """Crops of people, and what is known of them.
 
     Attributes:
-        crops: (N,3,H,W) uint8 RGB, or float32 and normalised.
+        crops: (N,3,H,W) uint8 RGB, or (N,C,H,W) float32 and normalised.
         joints: (N,24,3) float32, metres, camera axes; None: nobody knows them.
         box_info: (N,3) float32; None: not given.
         protection: (N,tokens) uint8; None: not given.
+        landmarks: (N,L,6) float32; None: the network reads none.
         description: where the crops come from; JSON values.
     """
 
@@ -63,6 +68,7 @@ class CalibrationSet:
     joints: np.ndarray | None = None
     box_info: np.ndarray | None = None
     protection: np.ndarray | None = None
+    landmarks: np.ndarray | None = None
     description: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -86,15 +92,15 @@ class CalibrationSet:
 
     def batch(self, rows: slice, device: torch.device) -> CropBatch:
         """A part of the set on a device, its crops normalised."""
-        crops, box_info, protection = (
+        crops, box_info, protection, landmarks = (
             None if array is None else torch.from_numpy(array[rows]).to(device)
-            for array in (self.crops, self.box_info, self.protection)
+            for array in (self.crops, self.box_info, self.protection, self.landmarks)
         )
         assert crops is not None  # noqa: S101 (for the type checker)
         if crops.dtype == torch.uint8:
             mean, deviation = (torch.tensor(one, device=device)[:, None, None] for one in (_MEAN, _DEVIATION))
             crops = (crops.float() / 255 - mean) / deviation
-        return CropBatch(crops, box_info, protection)
+        return CropBatch(crops, box_info, protection, landmarks)
 
     def save(self, path: Path) -> None:
         """Write the set, whole or not at all.
@@ -145,7 +151,7 @@ def mean_distance_mm(joints: Tensor, wanted: Tensor) -> float:
 
 
 def _arrays(data: CalibrationSet) -> dict[str, np.ndarray]:
-    named = {name: getattr(data, name) for name in ("crops", "joints", "box_info", "protection")}
+    named = {name: getattr(data, name) for name in _NAMES}
     return {name: array for name, array in named.items() if array is not None}
 
 
@@ -156,6 +162,8 @@ def _checked(found: Mapping[str, np.ndarray], config: EncoderConfig, labelled: b
     shape = (config.in_channels, *config.image_size)
     if crops.ndim != 4 or crops.shape[1:] != shape or not len(crops):
         raise ValueError(f"'crops' is {crops.shape}, not (N, {', '.join(map(str, shape))}) with N from 1 on")
+    if crops.dtype == np.uint8 and config.reads_proxies:
+        raise ValueError("'crops' are bytes; this network takes edges and masks, which are floating-point")
     if crops.dtype != np.uint8:
         crops = _numbers("crops", crops, crops.shape)
         if (largest := np.abs(crops).max()) > _LARGEST_NORMALISED:
@@ -168,7 +176,9 @@ def _checked(found: Mapping[str, np.ndarray], config: EncoderConfig, labelled: b
         raise ValueError("it has no array 'joints', so it is not labelled; use --clips for footage")
     if config.reads_box and "box_info" not in found:
         raise ValueError("this network reads where the box lies, and it has no array 'box_info'")
-    joints = box_info = protection = None
+    if config.landmarks and "landmarks" not in found:
+        raise ValueError("this network reads landmarks, and it has no array 'landmarks'")
+    joints = box_info = protection = landmarks = None
     if labelled:
         joints = _numbers("joints", found["joints"], (count, JOINT_COUNT, 3))
         reach = np.linalg.norm(joints - joints[:, :1], axis=-1).max(axis=1)
@@ -179,6 +189,8 @@ def _checked(found: Mapping[str, np.ndarray], config: EncoderConfig, labelled: b
             )
     if config.reads_box:
         box_info = _numbers("box_info", found["box_info"], (count, 3))
+    if config.landmarks:
+        landmarks = _numbers("landmarks", found["landmarks"], (count, config.landmarks, LANDMARK_NUMBERS))
     if "protection" in found:
         protection = found["protection"]
         if protection.shape != (count, config.tokens) or protection.dtype != np.uint8:
@@ -187,7 +199,7 @@ def _checked(found: Mapping[str, np.ndarray], config: EncoderConfig, labelled: b
             )
         if protection.max() > 2:
             raise ValueError("'protection' holds other numbers than 0, 1 and 2")
-    return CalibrationSet(crops, joints, box_info, protection, _description(found))
+    return CalibrationSet(crops, joints, box_info, protection, landmarks, _description(found))
 
 
 def _numbers(name: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from fasthmr.encoder.config import EncoderConfig
 from fasthmr.encoder.crop_camera import box_information
-from fasthmr.encoder.crop_geometry import CropRule, CropSquare, rule_for, square_of
-from fasthmr.encoder.crops import cut
+from fasthmr.encoder.crop_geometry import CropSquare, rule_for, square_of
+from fasthmr.encoder.crops import cut_bytes
+from fasthmr.encoder.landmark_tokens import landmark_numbers
 from fasthmr.encoder.protection import patch_levels
+from fasthmr.encoder.proxies import mask_in_crop, proxies
 from fasthmr.errors import BadInput, NobodyFound
 from fasthmr.footage import Footage, open_footage, sha256_of
 from fasthmr.people import People, PersonDetector, Track, find_people
@@ -95,6 +98,7 @@ def collect_crops(
         crops=np.concatenate([part.crops for part in parts]),
         box_info=np.concatenate([part.box_info for part in parts]) if config.reads_box else None,
         protection=np.concatenate([part.protection for part in parts]),
+        landmarks=np.concatenate([part.landmarks for part in parts]) if config.landmarks else None,
         description=settings.description(config),
     )
 
@@ -106,6 +110,7 @@ class _Crops:
     crops: np.ndarray
     box_info: np.ndarray
     protection: np.ndarray
+    landmarks: np.ndarray
 
 
 def evenly_spread(people: People, count: int) -> list[tuple[int, Track, int]]:
@@ -146,20 +151,36 @@ def _cut_out(
     waiting: dict[int, list[int]] = {}
     for position, (frame, _, _) in enumerate(moments):
         waiting.setdefault(frame, []).append(position)
-    crops = np.zeros((len(moments), 3, *config.image_size), np.uint8)
+    kind = np.float32 if config.reads_proxies else np.uint8
+    crops = np.zeros((len(moments), config.in_channels, *config.image_size), kind)
     for frame in footage:
         progress.report("people", 1, 1)  # the clip's people are found; this is the place to stop
         for position in waiting.pop(frame.index, []):
-            crops[position] = _bytes(frame.image, squares[position], rule).transpose(2, 0, 1)
+            crop = cut_bytes(frame.image, squares[position], rule)
+            if config.reads_proxies:
+                mask = mask_in_crop(masks[position], squares[position])
+                crops[position] = proxies(crop, mask, config.in_channels)
+            else:
+                crops[position] = crop.transpose(2, 0, 1)
         if not waiting:
             break
     footage.close()
     intrinsics = camera_intrinsics(footage.info, camera_fov)
-    return _Crops(crops, box_information(squares, intrinsics), patch_levels(masks, squares))
+    return _Crops(
+        crops,
+        box_information(squares, intrinsics),
+        patch_levels(masks, squares),
+        _landmarks(moments, squares),
+    )
 
 
-def _bytes(image: np.ndarray, square: CropSquare, rule: CropRule) -> np.ndarray:
-    return cut(image, square, rule.blur(square.size)).round().clip(0, 255).astype(np.uint8)
+def _landmarks(moments: Sequence[tuple[int, Track, int]], squares: Sequence[CropSquare]) -> np.ndarray:
+    """What our own network reads of the detector's landmarks, (N,L,6)."""
+    image, world, visibility = (
+        torch.from_numpy(np.stack([getattr(track, name)[row] for _, track, row in moments]))
+        for name in ("landmarks_image", "landmarks_world", "visibility")
+    )
+    return landmark_numbers(image[..., :2], world, visibility, torch.tensor(squares)).numpy()
 
 
 class _Clip(Progress):

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Train our encoder: landmarks of captured motion first, then rendered people as well.
+"""Train our encoder: what landmarks of captured motion say first, then rendered people as well.
 
-The first stage has no pictures: it learns what poses there are and what landmarks say of them, at a tenth of
-the cost a person. The second sees crops, with a part of the patches left out, so that a step costs less and
-the network gets used to missing background; landmarks of captured motion go on beside them, so that what it
-knows of poses is not narrowed to those that were rendered.
+The first stage has no pictures: the first guess (:mod:`fasthmr.encoder.first_guess`) learns what poses there
+are and what landmarks say of them, at a thousandth of the cost a person. In the second the transformer learns
+from crops what to correct, with a part of the patches left out, so that a step costs less and the network
+gets used to missing background; the guess goes on learning beside it, from its own error alone.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from fasthmr.body import load_body
 from fasthmr.device import choose_precision
 from fasthmr.encoder.checkpoint import load_checkpoint, save_checkpoint
 from fasthmr.encoder.config import OPEN, EncoderConfig
+from fasthmr.encoder.first_guess import FirstGuess, Guess
 from fasthmr.encoder.model import HMRModel, HMROutput
 from fasthmr.encoder.smpl_head import SMPLHead
 from fasthmr.errors import BadCall, BadInput
@@ -35,7 +36,6 @@ from fasthmr.training.training_run import TrainingRun
 
 WEIGHTS: Final = "encoder.safetensors"
 _SPREAD: Final = 0.02  # of first weights
-_MORE_LANDMARKS: Final = 3  # a step, while there are no pictures
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class EncoderTraining:
     minutes: float = 60.0
     landmark_minutes: float = 15.0
     batch: int = 32
-    mocap_batch: int = 32
+    mocap_batch: int = 256
     start_from: Path | None = None
     learning_rate: float = 6e-4
     seed: int = 0
@@ -119,6 +119,9 @@ class _Stages:
         self._training, self._progress = training, progress
         self.model = first_model(training)
         self.model.to(training.device).train().requires_grad_(True)
+        guess = self.model.smpl_head.first_guess
+        assert isinstance(guess, FirstGuess)  # noqa: S101 (first_model sees to it)
+        self._guess = guess
         self._body = load_body("open").to(training.device)
         products = choose_precision(training.device, training.precision)
         self._products = None if products == torch.float32 else products
@@ -128,14 +131,12 @@ class _Stages:
     def landmarks(self) -> None:
         """The first stage."""
         training = self._training
-        # They cost little, and there is no end of them.
-        many = _MORE_LANDMARKS * training.mocap_batch
-        self._train("landmarks", training.landmark_minutes, None, training.batch, many)
+        self._train("landmarks", training.landmark_minutes, None)
 
     def pictures(self) -> None:
         """The second stage."""
         training = self._training
-        self._train("encoder", training.minutes, training.people, training.batch, training.mocap_batch)
+        self._train("encoder", training.minutes, training.people)
 
     def finish(self) -> dict[str, EncoderError]:
         """Measure, and write the weights."""
@@ -153,12 +154,13 @@ class _Stages:
             found["blind"] = encoder_errors(self.model, self._held._replace(crops=None), self._body_on_cpu)
         return found
 
-    def _train(self, name: str, minutes: float, people: Path | None, batch: int, mocap_batch: int) -> None:
+    def _train(self, name: str, minutes: float, people: Path | None) -> None:
         training = self._training
         run = TrainingRun(
             name,
             training.out,
-            [self.model],
+            # The first stage trains the guess alone, the second all.
+            [self.model if people is not None else self._guess],
             minutes,
             training.learning_rate,
             self._progress,
@@ -166,9 +168,16 @@ class _Stages:
             validate_minutes=training.validate_minutes,
         )
         self._runs.append(run)
-        channels = training.config.in_channels if people is None else self.model.config.in_channels
         if run.done < 1:
-            stream = BatchStream(draws, people, training.mocap, batch, mocap_batch, training.seed, channels)
+            stream = BatchStream(
+                draws,
+                people,
+                training.mocap,
+                training.batch,
+                training.mocap_batch,
+                training.seed,
+                self.model.config.in_channels,
+            )
             try:
                 while run.goes_on():
                     pictures, motion = next(stream)
@@ -182,25 +191,31 @@ class _Stages:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         parts: dict[str, Tensor] = {}
         losses = []
-        for prefix, given in (("", pictures), ("blind_", motion)):
+        for prefix, given in (("", pictures), ("mocap_", motion)):
             if given is None:
                 continue
             batch = given.to(self._training.device)
-            loss, found = encoder_loss(self._forward(batch), batch, self._body)
+            guess = self._guess(batch.landmarks)
+            output = HMROutput(*self.model.smpl_head.guessed(guess), guess.hidden)
+            loss, found = encoder_loss(output, batch, self._body)
             losses.append(loss)
-            parts |= {f"{prefix}{part}": value for part, value in found.items()}
+            parts |= {f"blind_{prefix}{part}": value for part, value in found.items()}
+            if batch.crops is not None:
+                loss, found = encoder_loss(self._forward(batch, guess), batch, self._body)
+                losses.append(loss)
+                parts |= found
         return torch.stack(losses).sum(), parts
 
-    def _forward(self, batch: EncoderBatch) -> HMROutput:
+    def _forward(self, batch: EncoderBatch, guess: Guess) -> HMROutput:
         """The network on a part of the patches; the head in single precision."""
+        assert batch.crops is not None  # noqa: S101 (for the type checker)
         backbone = self.model.backbone
+        # What the image corrects must not make the guess worse.
+        guess = Guess(guess.hidden.detach(), guess.body.detach())
         with self._cast():
-            if batch.crops is None:
-                tokens = backbone.embed_landmarks(batch.landmarks)
-            else:
-                tokens = backbone.embed(batch.crops.float(), batch.landmarks, batch.keep)
+            tokens = backbone.embed(batch.crops.float(), batch.landmarks, guess.hidden, batch.keep)
             tokens = backbone.through(tokens)
-        rotmat, betas, camera, token = self.model.smpl_head(tokens.float())
+        rotmat, betas, camera, token = self.model.smpl_head(tokens.float(), guess=guess)
         return HMROutput(rotmat, betas, camera, token)
 
     def _cast(self) -> torch.autocast:
@@ -263,8 +278,10 @@ def first_model(training: EncoderTraining) -> HMRModel:
             model.config, {name: one.clone() for name, one in model.state_dict().items()}, model.plan
         )
     model = HMRModel(training.config)
-    for module in model.modules():
+    for name, module in model.named_modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
+            if "first_guess" in name:
+                continue  # begins as PyTorch has it: it has no lack of steps
             nn.init.trunc_normal_(module.weight, std=_SPREAD)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
@@ -275,7 +292,7 @@ def first_model(training: EncoderTraining) -> HMRModel:
     assert isinstance(head, SMPLHead)  # noqa: S101 (for the type checker)
     with torch.no_grad():
         for layer in (head.decpose, head.decshape, head.deccam):
-            layer.weight.mul_(0.1)
+            layer.weight.mul_(0.05)
         # Somebody who stands upright and looks into the camera.
         head.init_body_pose[0, :6] = torch.tensor([1.0, 0, 0, 0, -1, 0])
     return model

@@ -164,7 +164,7 @@ class MocapBatches:
             )
             good = frames.visible.sum(1) >= 8  # somebody who is hardly in the picture is not detected
             batch = observed(Frames(*(one[good] for one in frames)), self._errors, self._generator)
-            return EncoderBatch(*(None if one is None else one[:count] for one in batch))
+            return batch.rows(slice(count))
 
 
 def draws(

@@ -66,8 +66,8 @@ def encoder_errors(
     device = model.backbone.pos_embed.device
     with torch.no_grad():
         for start in range(0, len(batches.betas), chunk):
-            part = EncoderBatch(*(None if one is None else one[start : start + chunk] for one in batches))
-            rotations, betas = _estimated(model, part.to(device))
+            part = batches.rows(slice(start, start + chunk)).to(device)
+            rotations, betas = _estimated(model, part)
             found.append(rotations.float().cpu())
             shapes.append(betas.float().cpu())
     model.train(training)
@@ -96,9 +96,9 @@ def _estimated(model: HMRModel, batch: EncoderBatch) -> tuple[Tensor, Tensor]:
     if batch.crops is not None:
         output = model(batch.crops, protection=batch.levels, landmarks=batch.landmarks)
         return output.rotmat, output.betas
-    backbone = model.backbone
-    rotations, betas, *_ = model.smpl_head(backbone.through(backbone.embed_landmarks(batch.landmarks)))
-    return rotations, betas
+    guess = model.smpl_head.guess(batch.landmarks)
+    assert guess is not None  # noqa: S101 (only networks that read landmarks are measured on them)
+    return model.smpl_head.guessed(guess)[:2]
 
 
 def _about_pelvis(body: BodyModel, rotations: Tensor, betas: Tensor) -> np.ndarray:

@@ -15,6 +15,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from fasthmr.encoder.first_guess import Guess
 from fasthmr.encoder.model import HMRModel
 from fasthmr.encoder.token_merging import TokenState
 from fasthmr.encoder.vit import Block
@@ -47,7 +48,7 @@ class RepeatedRuns:
         first = max(merged, default=0) + 1
         if reduction is not None and reduction.log_size_bias:
             first = config.depth
-        tokens = config.tokens - sum(reduction.count(layer) for layer in merged if reduction is not None)
+        tokens = config.all_tokens - sum(reduction.count(layer) for layer in merged if reduction is not None)
         one_layer = len(data) * tokens * config.dim * model.dtype.itemsize
         room = int(memory // one_layer)
         useful = range(first, config.depth)
@@ -74,24 +75,28 @@ class RepeatedRuns:
                 done(first)
                 rows = slice(first, first + self._batch)
                 batch = self._data.batch(rows, device)
-                tokens = self._layers(start, first, batch)
-                rotmat, betas, *_ = self._model.smpl_head(tokens, batch.box_info)
+                guess = self._model.smpl_head.guess(batch.landmarks)
+                tokens = self._layers(start, first, batch, guess)
+                rotmat, betas, *_ = self._model.smpl_head(tokens, batch.box_info, guess)
                 rotations.append(rotmat.float().cpu())
                 shapes.append(betas.float().cpu())
         self._ran = True
         done(len(self._data))
         return torch.cat(rotations), torch.cat(shapes)
 
-    def _layers(self, start: int, first: int, batch: CropBatch) -> Tensor:
+    def _layers(self, start: int, first: int, batch: CropBatch, guess: Guess | None) -> Tensor:
         """The tokens that the head reads: what :meth:`VisionTransformer.forward` does, from any layer on."""
         model, backbone = self._model, self._model.backbone
         state: TokenState | None = None
         if start:
             x, reduction = self._kept[start, first], None
         else:
-            x, reduction = backbone.embed(batch.crops.to(model.dtype)), model.reduction
+            hidden = None if guess is None else guess.hidden
+            x = backbone.embed(batch.crops.to(model.dtype), batch.landmarks, hidden)
+            reduction = model.reduction
             if reduction is not None:
-                state = reduction.start(batch.protection, x.shape[0], x.shape[1], x.device)
+                levels = backbone.levels(batch.protection, x.shape[0], x.device)
+                state = reduction.start(levels, x.shape[0], x.shape[1], x.device)
         sizes: Tensor | None = None
         for layer, block in enumerate(backbone.blocks):
             if layer < start:

@@ -7,6 +7,7 @@ clip and what wanders counts in full, for one frame does not know what the other
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import torch
@@ -91,7 +92,15 @@ class EncoderBatch(NamedTuple):
 
     def to(self, device: torch.device | str) -> EncoderBatch:
         """The same on another device."""
-        return EncoderBatch(*(None if one is None else one.to(device) for one in self))
+        return self._each(lambda one: one.to(device))
+
+    def rows(self, which: slice) -> EncoderBatch:
+        """Some of the people."""
+        return self._each(lambda one: one[which])
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> EncoderBatch:
+        there = {name: change(one) for name, one in self._asdict().items() if one is not None}
+        return self._replace(**there)
 
 
 def mirrored(frames: Frames, which: Tensor) -> Frames:
