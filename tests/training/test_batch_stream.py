@@ -16,6 +16,7 @@ from tests.training import counted_batches
 def test_batches_come_in_order_and_without_end() -> None:
     stream = BatchStream(counted_batches.counting, 5, 3)
     try:
+        stream.wait()
         made = list(itertools.islice(stream, 20))
     finally:
         stream.close()

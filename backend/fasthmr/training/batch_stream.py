@@ -37,11 +37,24 @@ class BatchStream:
             target=_produce, args=(self._queue, make, arguments), daemon=True, name="fasthmr-batches"
         )
         self._process.start()
+        self._ahead: list[Any] = []
 
     def __iter__(self) -> Iterator[Any]:
         return self
 
+    def wait(self) -> None:
+        """Wait for the first batch, which takes seconds: a budget of time need not begin before.
+
+        Raises:
+            FastHMRError, RuntimeError: as ``next``.
+        """
+        if not self._ahead:
+            self._ahead.append(self._get())
+
     def __next__(self) -> Any:
+        return self._ahead.pop() if self._ahead else self._get()
+
+    def _get(self) -> Any:
         while True:
             try:
                 made = self._queue.get(timeout=_LOOK)

@@ -106,6 +106,7 @@ def train_decoder(training: DecoderTraining, progress: Progress | None = None) -
     held = _validation(training)
     stream = BatchStream(draws, training)
     try:
+        stream.wait()
         stages = _Stages(training, decoder, body, held, progress)
         stages.vae(stream)
         stages.networks(stream)
@@ -310,5 +311,5 @@ def resized(config: DecoderConfig, width: int | None, depth: int | None) -> Deco
         config,
         vae=replace(config.vae, **({} if width is None else {"width": width}), **inner),
         denoiser=replace(config.denoiser, **sizes),
-        regressor=replace(config.regressor, **sizes, **({} if depth is None else {"depth": depth + 2})),
+        regressor=replace(config.regressor, **{**sizes, **({} if depth is None else {"depth": depth + 2})}),
     )
