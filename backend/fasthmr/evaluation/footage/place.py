@@ -104,10 +104,10 @@ def _props(
     """Things on the floor, out of the way and out of the line of sight, and boards on the walls."""
     kinds: list[int] = []
     props: list[tuple[float, ...]] = []
-    person = ground[::5].reshape(-1, 2)
-    between = np.concatenate(
-        [eyes[::5] + share * (ground[::5, 0] - eyes[::5]) for share in np.linspace(0, 1, 25)]
-    )
+    step = min(5, max(1, len(ground) // 6))  # neighbouring frames are much alike
+    ground, eyes = ground[::step], eyes[::step]
+    person = ground.reshape(-1, 2)
+    between = np.concatenate([eyes + share * (ground[:, 0] - eyes) for share in np.linspace(0, 1, 25)])
     for _ in range(60):
         if len(props) >= 12:
             break
