@@ -134,7 +134,8 @@ class Wardrobe:
         if random.random() < 0.15:
             hair = _colour(random)  # a hat, or dyed
         colours[region] = (hair * (1 + 0.25 * self._noise(random, 0.01))[:, None])[region]
-        offsets[region] = (random.uniform(0.005, 0.03) * (1 + 0.4 * self._noise(random, 0.04)))[region]
+        waves = 1 + 0.4 * self._noise(random, 0.04)
+        offsets[region] = (random.uniform(0.005, 0.03) * waves.clip(0.2, 2.0))[region]
 
     def _draw_face(self, colours: np.ndarray, skin: np.ndarray, random: np.random.Generator) -> None:
         """Eyes, brows, mouth and sometimes a beard: dark spots that make a face one."""

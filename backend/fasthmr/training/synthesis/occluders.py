@@ -56,7 +56,7 @@ def random_material(
         colour = random.uniform(10, 245, 3)
         slope = np.linspace(0.8, 1.2, width)[:: int(random.choice([-1, 1]))]
         return (colour * np.broadcast_to(slope[None, :, None], (height, width, 1))).astype(np.float32)
-    picture = pictures[random.integers(len(pictures))]
+    picture = pictures[int(random.integers(len(pictures)))]
     side = int(min(picture.shape[:2]) * random.uniform(0.1, 0.9))
     y, x = (int(random.integers(length - side + 1)) for length in picture.shape[:2])
     piece = cv2.resize(picture[y : y + side, x : x + side], size, interpolation=cv2.INTER_LINEAR)

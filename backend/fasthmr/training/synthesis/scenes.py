@@ -119,7 +119,10 @@ def draw_scenes(windows: MotionWindows, body: BodyModel, count: int, generator: 
     toward = torch.nn.functional.normalize(cameras.place[:, 0, :2], dim=-1)
     near = 0.35 + 1.1 * torch.rand(count, 1, generator=generator)
     near = torch.where(torch.rand(count, 1, generator=generator) < 0.6, near, -near)
-    moved = torch.cat([motion.pelvis[:, 0, :2] + aside + near * toward, torch.zeros(count, 1)], dim=-1)
+    near = near + 0.2 * aside[:, 1:].abs() * near.sign()
+    across = torch.stack([-toward[:, 1], toward[:, 0]], dim=-1)
+    beside = motion.pelvis[:, 0, :2] + aside[:, :1] * across + near * toward
+    moved = torch.cat([beside, torch.zeros(count, 1)], dim=-1)
     moved = moved - motion.pelvis[:, 0].roll(1, 0) * moved.new_tensor([1, 1, 0])
     company_joints = cameras.points(motion.joints.roll(1, 0) + moved[:, None, None])[:, 0]
     company = torch.rand(count, generator=generator) < _COMPANY
