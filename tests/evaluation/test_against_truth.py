@@ -37,6 +37,7 @@ def test_perfect_recovery_has_no_error() -> None:
     assert found.accel < 0.2
     assert found.w_mpjpe100 < 15
     assert found.rte < 1
+    assert found.foot_sliding_truth < 10
     assert found.jitter_ratio == pytest.approx(1, abs=0.2)
     assert found.jitter_truth == pytest.approx(metrics.jitter(TRUTH.joints_world(BODY)[0], 30), rel=1e-3)
 

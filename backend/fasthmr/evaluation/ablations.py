@@ -164,7 +164,8 @@ def document(
         command: that made it.
         provenance: what was measured, by name: weights, footage.
     """
-    parts = ["# Ablations", f"Made by `{command}`.", *(f"- {k}: {v}" for k, v in provenance.items())]
+    listed = "\n".join(f"- {name}: {value}" for name, value in provenance.items())
+    parts = ["# Ablations", f"Made by `{command}`.", listed]
     count = len({result.sequence for result in results})
     parts += [
         f"## Rendered footage of held-out motion: means over {count} sequences",

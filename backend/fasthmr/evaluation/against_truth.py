@@ -46,6 +46,7 @@ class TruthFigures:
         jitter_truth: of the truth.
         jitter_ratio: jitter over that of the truth.
         foot_sliding: mm in a thirtieth of a second.
+        foot_sliding_truth: of the truth's own standing soles.
         w_mpjpe100, wa_mpjpe100: mm.
         rte: percent.
     """
@@ -62,6 +63,7 @@ class TruthFigures:
     jitter_truth: float
     jitter_ratio: float
     foot_sliding: float
+    foot_sliding_truth: float
     w_mpjpe100: float
     wa_mpjpe100: float
     rte: float
@@ -182,6 +184,7 @@ def compare(motions: Sequence[Motion], truth: GroundTruth, body: BodyModel) -> T
         jitter_truth=jitter_truth,
         jitter_ratio=jitter / jitter_truth if jitter_truth > 0 else float("nan"),
         foot_sliding=metrics.foot_sliding(soles, true_soles, rate, frames),
+        foot_sliding_truth=metrics.foot_sliding(true_soles, true_soles, rate, frames),
         w_mpjpe100=metrics.w_mpjpe100(world, true_world, rate),
         wa_mpjpe100=metrics.wa_mpjpe100(world, true_world, rate),
         rte=metrics.rte(world[:, 0], true_world[:, 0]),

@@ -32,6 +32,7 @@ COLUMNS: Final = (
     ("jitter", "Jitter 10 m/s³", 1),
     ("jitter_ratio", "Jitter / true", 2),
     ("foot_sliding", "FS mm", 1),
+    ("foot_sliding_truth", "true FS", 1),
     ("w_mpjpe100", "W-MPJPE100 mm", 0),
     ("wa_mpjpe100", "WA-MPJPE100 mm", 0),
     ("rte", "RTE %", 2),
