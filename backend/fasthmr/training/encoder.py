@@ -156,34 +156,33 @@ class _Stages:
 
     def _train(self, name: str, minutes: float, people: Path | None) -> None:
         training = self._training
-        run = TrainingRun(
-            name,
-            training.out,
-            # The first stage trains the guess alone, the second all.
-            [self.model if people is not None else self._guess],
-            minutes,
-            training.learning_rate,
-            self._progress,
-            self._validate,
-            validate_minutes=training.validate_minutes,
+        stream = BatchStream(
+            draws,
+            people,
+            training.mocap,
+            training.batch,
+            training.mocap_batch,
+            training.seed,
+            self.model.config.in_channels,
         )
-        self._runs.append(run)
-        if run.done < 1:
-            stream = BatchStream(
-                draws,
-                people,
-                training.mocap,
-                training.batch,
-                training.mocap_batch,
-                training.seed,
-                self.model.config.in_channels,
+        try:
+            stream.wait()  # before the time is counted
+            run = TrainingRun(
+                name,
+                training.out,
+                # The first stage trains the guess alone, the second all.
+                [self.model if people is not None else self._guess],
+                minutes,
+                training.learning_rate,
+                self._progress,
+                self._validate,
+                validate_minutes=training.validate_minutes,
             )
-            try:
-                while run.goes_on():
-                    pictures, motion = next(stream)
-                    run.step(*self._losses(pictures, motion))
-            finally:
-                stream.close()
+            self._runs.append(run)
+            while run.goes_on():
+                run.step(*self._losses(*next(stream)))
+        finally:
+            stream.close()
         run.use_average()
 
     def _losses(
