@@ -4,19 +4,31 @@
 from __future__ import annotations
 
 import math
+from typing import TypeVar
 
 import pytest
 import torch
 
 from fasthmr.decoder import evidence_features, motion_features
 from fasthmr.decoder.networks import Denoiser, DirectRegressor, NetworkConfig, _EvidenceReader, _waves
+from fasthmr.decoder.noise_schedule import NoiseSchedule
 from tests.decoder.tiny_decoder import TINY, WINDOW
 
 FEATURES = evidence_features.FEATURE_COUNT
+Network = TypeVar("Network", bound=_EvidenceReader)
 
 
 def random(*size: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(*size, generator=torch.Generator().manual_seed(seed))
+
+
+def with_straight_way(network: Network, seed: int) -> Network:
+    """The same with random weights on the straight way, which begins at zero, and larger ones at the end."""
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.copy_(0.1 * torch.randn_like(weight))
+    return network
 
 
 def naive_tokens(network: _EvidenceReader, features: torch.Tensor) -> torch.Tensor:
@@ -30,8 +42,7 @@ def naive_tokens(network: _EvidenceReader, features: torch.Tensor) -> torch.Tens
 
 
 def test_regressor_reads_patches_and_writes_frames() -> None:
-    torch.manual_seed(0)
-    network = DirectRegressor(TINY.regressor)
+    network = with_straight_way(DirectRegressor(TINY.regressor), 0)
     features = random(2, WINDOW, FEATURES)
     motion, read = network(features)
     assert motion.shape == (2, WINDOW, motion_features.FEATURE_COUNT)
@@ -42,15 +53,16 @@ def test_regressor_reads_patches_and_writes_frames() -> None:
         for frame in range(WINDOW):
             token, place = divmod(frame, 4)
             width = motion_features.FEATURE_COUNT
-            wanted = network.to_motion(after[token])[place * width : (place + 1) * width]
+            straight = network.straight(features[row, 4 * token : 4 * token + 4].flatten())
+            whole = network.to_motion(after[token]) + straight
+            wanted = whole[place * width : (place + 1) * width]
             assert torch.allclose(motion[row, frame], wanted, atol=1e-5)
             error = network.to_error(after[token])[place * 24 : (place + 1) * 24]
             assert torch.allclose(read.error[row, frame], 0.05 * error.exp(), atol=1e-5)
 
 
-def test_denoiser_adds_time_to_the_latents_alone() -> None:
-    torch.manual_seed(1)
-    network = Denoiser(TINY.denoiser, TINY.vae)
+def test_denoiser_adds_time_and_evidence_to_the_latents() -> None:
+    network = with_straight_way(Denoiser(TINY.denoiser, TINY.vae), 1)
     features, latents = random(3, WINDOW, FEATURES), random(3, 4, TINY.vae.latent, seed=1)
     times = torch.tensor([0, 500, 999])
     velocity, read = network(features, latents, times)
@@ -60,13 +72,37 @@ def test_denoiser_adds_time_to_the_latents_alone() -> None:
         rates = [(10 * 1000) ** (-index / half) for index in range(half)]
         waves = torch.tensor([math.cos(time * rate) for rate in rates] + [math.sin(time * r) for r in rates])
         shift = network.time(waves)
+        evidence = naive_tokens(network, features[row])
         own = [
-            network.from_latent(one) + network.latent_place[n] + shift for n, one in enumerate(latents[row])
+            network.from_latent(one) + network.latent_place[n] + shift + evidence[n]
+            for n, one in enumerate(latents[row])
         ]
-        tokens = torch.cat([naive_tokens(network, features[row]), torch.stack(own)])
-        after = network.trunk(tokens[None])[0]
-        assert torch.allclose(velocity[row], network.to_velocity(after[5:]), atol=1e-4)
+        after = network.trunk(torch.cat([evidence, torch.stack(own)])[None])[0]
+        straight = torch.stack(
+            [network.straight(features[row, 4 * n : 4 * n + 4].flatten()) for n in range(4)]
+        )
+        share = NoiseSchedule().noise[time]
+        assert torch.allclose(velocity[row], network.to_velocity(after[5:]) - share * straight, atol=1e-4)
         assert torch.allclose(read.betas[row], network.to_betas(after[4]), atol=1e-4)
+
+
+def test_straight_way_begins_at_the_least_squares_answer() -> None:
+    network = DirectRegressor(TINY.regressor)
+    features = random(800, WINDOW, FEATURES)
+    patches = network.patches(features)
+    wanted = patches @ random(patches.shape[-1], network.straight.out_features, seed=1) / 30 + 5
+    network.begin_from(features, wanted + 0.1 * random(*wanted.shape, seed=2))
+    left = network.straight(patches) - wanted
+    assert left.std() < 0.12
+    assert left.mean().abs() < 0.01
+    rows = torch.cat([patches.flatten(0, 1), torch.ones(800 * 4, 1)], dim=1)
+    exact = torch.linalg.lstsq(rows, (wanted + 0.1 * random(*wanted.shape, seed=2)).flatten(0, 1)).solution
+    assert torch.allclose(network.straight(patches).flatten(0, 1), rows @ exact, atol=0.05)
+
+
+def test_other_tokens_than_the_latents_are_refused() -> None:
+    with pytest.raises(ValueError, match="tokens"):
+        Denoiser(NetworkConfig(window=WINDOW, patch=8, width=16, depth=2, heads=2), TINY.vae)
 
 
 def test_every_time_has_waves_of_its_own() -> None:

@@ -6,13 +6,17 @@ predicts what noise they hold. With noise alone at its first step, one step of i
 so a network of the same size that maps evidence straight to motion is always trained and measured beside it.
 
 Both read evidence four frames a token, with one more token that gathers the body's shape, and both say how
-far off they expect each joint to be.
+far off they expect each joint to be. A latent token begins as the evidence of its own frames, as tokens need
+not find by attention what lies at the same place. Beside the transformers, a straight linear way leads from
+the evidence of some frames to what is wanted there. It begins as the least-squares answer, so that the
+transformers only learn what that leaves over.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +24,11 @@ from torch import Tensor, nn
 from fasthmr.body.skeleton import JOINT_COUNT
 from fasthmr.decoder import evidence_features, motion_features
 from fasthmr.decoder.motion_vae import VaeConfig
-from fasthmr.decoder.noise_schedule import TIMES
+from fasthmr.decoder.noise_schedule import TIMES, NoiseSchedule
 from fasthmr.decoder.transformer import SkipTransformer
+
+# Of the mean square of a number of unit size.
+_RIDGE: Final = 1e-3
 
 
 @dataclass(frozen=True)
@@ -70,14 +77,22 @@ class Read:
 
 
 class _EvidenceReader(nn.Module):
-    """What both networks share: evidence in, transformer, shape and expected error out."""
+    """What both networks share: evidence in, transformer, shape and expected error out.
 
-    def __init__(self, config: NetworkConfig) -> None:
+    Args:
+        config: sizes.
+        wanted: numbers that the straight way gives for each token.
+    """
+
+    def __init__(self, config: NetworkConfig, wanted: int) -> None:
         super().__init__()
         self.config = config
-        width = config.width
+        width, entries = config.width, config.patch * evidence_features.FEATURE_COUNT
+        self.straight = nn.Linear(entries, wanted)
+        nn.init.zeros_(self.straight.weight)
+        nn.init.zeros_(self.straight.bias)
         self.embed = nn.Sequential(
-            nn.Linear(config.patch * evidence_features.FEATURE_COUNT, width),
+            nn.Linear(entries, width),
             nn.GELU(),
             nn.Linear(width, width),
         )
@@ -87,20 +102,42 @@ class _EvidenceReader(nn.Module):
         self.to_betas = nn.Linear(width, 10)
         self.to_error = nn.Linear(width, config.patch * JOINT_COUNT)
 
+    @torch.no_grad()
+    def begin_from(self, features: Tensor, wanted: Tensor) -> None:
+        """Start the straight way at the least-squares answer.
+
+        Args:
+            features: (B, T, evidence features).
+            wanted: (B, T / patch, ...) what it should give for each token.
+        """
+        rows = self.patches(features).flatten(0, 1).double()
+        middle, goal = rows.mean(0), wanted.flatten(0, 1).double().mean(0)
+        rows = rows - middle
+        products = rows.mT @ rows
+        # Numbers that hardly vary in the sample must not get large weights.
+        products.diagonal().add_(_RIDGE * len(rows))
+        weight = torch.linalg.solve(products, rows.mT @ (wanted.flatten(0, 1).double() - goal)).mT
+        self.straight.weight.copy_(weight)
+        self.straight.bias.copy_(goal - weight @ middle)
+
+    def patches(self, features: Tensor) -> Tensor:
+        """(B, T, E) -> (B, T / patch, patch E): a row for each token."""
+        return features.unflatten(1, (-1, self.config.patch)).flatten(2)
+
     def read(self, features: Tensor, others: Tensor | None = None) -> tuple[Read, Tensor]:
         """Run the trunk.
 
         Args:
             features: (B, T, evidence features).
-            others: (B, N, width) tokens that take part, or None.
+            others: (B, T / patch, width) tokens that take part, one for each of the evidence, or None.
 
         Returns:
-            What the evidence says, and the other tokens (B, N, width) after the last layer.
+            What the evidence says, and the other tokens (B, T / patch, width) after the last layer.
         """
-        x = self.embed(features.unflatten(1, (-1, self.config.patch)).flatten(2)) + self.place
+        x = self.embed(self.patches(features)) + self.place
         count = x.shape[1]
         tokens = [x, self.shape_token.expand(len(x), 1, -1)]
-        x = self.trunk(torch.cat(tokens if others is None else [*tokens, others], dim=1))
+        x = self.trunk(torch.cat(tokens if others is None else [*tokens, others + x], dim=1))
         evidence, shape, rest = x[:, :count], x[:, count], x[:, count + 1 :]
         error = self.to_error(evidence).unflatten(-1, (self.config.patch, JOINT_COUNT)).flatten(1, 2)
         # about 5 cm to begin with; held between 3 mm and 2 m
@@ -109,37 +146,58 @@ class _EvidenceReader(nn.Module):
 
 
 class Denoiser(_EvidenceReader):
-    """Predicts v for noisy latents, given evidence."""
+    """Predicts v for noisy latents, given evidence.
+
+    Args:
+        config: sizes.
+        vae: whose latents.
+
+    Raises:
+        ValueError: evidence and latents are not cut into the same tokens.
+    """
 
     def __init__(self, config: NetworkConfig, vae: VaeConfig) -> None:
-        super().__init__(config)
+        if config.tokens != vae.tokens:
+            raise ValueError(f"{config.tokens} tokens of evidence for {vae.tokens} latent tokens")
+        super().__init__(config, vae.latent)
+        self.schedule = NoiseSchedule()
         self.from_latent = nn.Linear(vae.latent, config.width)
         self.latent_place = nn.Parameter(0.02 * torch.randn(vae.tokens, config.width))
         self.time = nn.Sequential(
             nn.Linear(config.width, config.width), nn.SiLU(), nn.Linear(config.width, config.width)
         )
         self.to_velocity = nn.Linear(config.width, vae.latent)
+        _begin_small(self.to_velocity)
 
     def forward(self, features: Tensor, latents: Tensor, times: Tensor) -> tuple[Tensor, Read]:
         """Evidence features (B, T, E), noisy latents (B, N, D), times (B,) -> v (B, N, D), and the rest."""
         time = self.time(_waves(times, self.config.width))
         tokens = self.from_latent(latents) + self.latent_place + time[:, None]
         read, tokens = self.read(features, tokens)
-        return self.to_velocity(tokens), read
+        # v = signal · noise - (share of noise) · clean latents, which the straight way guesses
+        guess = self.schedule.share_of_noise(times) * self.straight(self.patches(features))
+        return self.to_velocity(tokens) - guess, read
 
 
 class DirectRegressor(_EvidenceReader):
     """Evidence straight to motion features: no noise, no time, no latents."""
 
     def __init__(self, config: NetworkConfig) -> None:
-        super().__init__(config)
+        super().__init__(config, config.patch * motion_features.FEATURE_COUNT)
         self.to_motion = nn.Linear(config.width, config.patch * motion_features.FEATURE_COUNT)
+        _begin_small(self.to_motion)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Read]:
         """Evidence features (B, T, E) -> standardised motion features (B, T, F), and the rest."""
         read, _ = self.read(features)
-        motion = self.to_motion(read.evidence)
+        motion = self.to_motion(read.evidence) + self.straight(self.patches(features))
         return motion.unflatten(-1, (self.config.patch, motion_features.FEATURE_COUNT)).flatten(1, 2), read
+
+
+def _begin_small(layer: nn.Linear) -> None:
+    with torch.no_grad():
+        layer.weight.mul_(0.1)
+        layer.bias.zero_()
 
 
 def _waves(times: Tensor, width: int) -> Tensor:

@@ -56,6 +56,10 @@ class NoiseSchedule:
         left = noise * mixed + signal * velocity
         return self.signal[following] * clean + self.noise[following] * left
 
+    def share_of_noise(self, times: Tensor) -> Tensor:
+        """(B, 1, 1) of noise at times (B,)."""
+        return self._at(self.noise, times)
+
     @staticmethod
     def _at(shares: Tensor, times: Tensor) -> Tensor:
         return shares[times.cpu()].to(times.device)[:, None, None]

@@ -31,8 +31,10 @@ from fasthmr.training.motion_validation import MotionError, motion_errors
 from fasthmr.training.training_run import TrainingRun
 
 NETWORKS: Final = ("vae", "denoiser", "regressor")
-# How often a channel of evidence is left out of a batch's window.
+# How often each channel of evidence is left out of a batch's window; one at a time.
 _CHANNEL_LOSS: Final = 0.08
+_BATCHES_TO_BEGIN: Final = 48
+_SEVERITY: Final = (0.3, 1.1)
 _KL: Final = 1e-4
 _LATENTS: Final = 1.0
 
@@ -125,7 +127,9 @@ def draws(training: DecoderTraining) -> Callable[[], tuple[EvidenceBatch, Motion
     window = training.config.vae.window
     seed = training.seed + time.time_ns() % 1_000_003  # a run that goes on sees other batches
     body = load_body("open")
-    synthesis = EvidenceSynthesis(MocapSet.open(training.mocap), body, seed=seed, window=window)
+    synthesis = EvidenceSynthesis(
+        MocapSet.open(training.mocap), body, seed=seed, window=window, severity=_SEVERITY
+    )
     if training.pairs is None:
         return lambda: synthesis.batch(training.batch)
     from fasthmr.training.evidence.paired import PairedEvidence
@@ -150,6 +154,7 @@ def _validation(training: DecoderTraining) -> tuple[EvidenceBatch, MotionBatch]:
         seed=12345,
         window=training.config.vae.window,
         split="validation",
+        severity=_SEVERITY,
     )
     return synthesis.batch(training.validation_windows)
 
@@ -198,6 +203,8 @@ class _Stages:
         """Train denoiser and regressor, each with its own optimiser, on the same batches."""
         training, decoder = self._training, self._decoder
         run = self._run("networks", training.minutes, [decoder.denoiser, decoder.regressor])
+        if run.state.step == 0 and training.start_from is None:
+            self._begin_networks(stream)
         weights = LossWeights()
         while run.goes_on():
             evidence, motion = self._next(stream)
@@ -270,25 +277,34 @@ class _Stages:
         return evidence.to(self._training.device), motion.to(self._training.device)
 
     def _with_losses_of_channels(self, evidence: EvidenceBatch) -> Tensor:
-        """Evidence features with whole channels left out of some windows.
-
-        The encoder's channel comes with its own losses; there the landmarks are left out more often, for
-        where an encoder speaks it must be listened to.
-        """
+        """Evidence features with a whole channel left out of some windows; the encoder has its own losses."""
         features = evidence_features(evidence)
-        count = len(features)
-        for channel in CHANNELS:
-            if channel == "encoder":
-                continue
-            lost = torch.rand(count, generator=self._generator) < _CHANNEL_LOSS
+        draw = torch.rand(len(features), generator=self._generator)
+        for number, channel in enumerate(one for one in CHANNELS if one != "encoder"):
+            lost = (draw >= number * _CHANNEL_LOSS) & (draw < (number + 1) * _CHANNEL_LOSS)
             if lost.any():
-                features[lost] = evidence_features(evidence.select(lost.to(features.device)), (channel,))
+                lost = lost.to(features.device)
+                features[lost] = evidence_features(evidence.select(lost), (channel,))
         return features
 
     def _measure_features(self, stream: BatchStream) -> None:
         """Statistics of motion features, and the VAE's start, from a few batches."""
         batches = [self._next(stream) for _ in range(8)]
         self._decoder.vae.begin_from(torch.cat([truth_of(m, e, self._body).features for e, m in batches]))
+
+    @torch.no_grad()
+    def _begin_networks(self, stream: BatchStream) -> None:
+        """Start both networks at the best linear answer to a few batches."""
+        vae = self._decoder.vae
+        rows: list[tuple[Tensor, Tensor, Tensor]] = []
+        for _ in range(_BATCHES_TO_BEGIN):
+            evidence, motion = self._next(stream)
+            truth = truth_of(motion, evidence, self._body)
+            standard = (truth.features - vae.mean) / vae.deviation
+            rows.append((self._with_losses_of_channels(evidence), vae.encode(truth.features), standard))
+        features, latents, standard = (torch.cat(part) for part in zip(*rows, strict=True))
+        self._decoder.denoiser.begin_from(features, latents)
+        self._decoder.regressor.begin_from(features, self._decoder.regressor.patches(standard))
 
     def _measure_latents(self, stream: BatchStream) -> None:
         """Mean and spread of the latents, so that the diffusion works on unit size."""

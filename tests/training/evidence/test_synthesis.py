@@ -215,3 +215,17 @@ def test_boxes_are_those_of_a_loop() -> None:
             assert made[row, frame].tolist() == pytest.approx(wanted, abs=1e-3)
     outside = boxes_around(pixels + 5000, torch.zeros_like(inside), size)
     assert ((outside[..., 2:] - outside[..., :2]) >= 1).all()
+
+
+def test_severity_is_a_share_of_the_errors_of_a_window(body: BodyModel, mocap: MocapSet) -> None:
+    noisy = replace(exact(), fast=torch.full((33, 5), 0.05))
+    off = []
+    for severity in (None, (1.0, 1.0), (0.5, 0.5), (0.2, 1.8)):
+        made = EvidenceSynthesis(
+            mocap, body, noisy, seed=9, window=16, gaps=False, encoder=0, severity=severity
+        ).batch(80)[0]
+        wander = made.landmarks_image.diff(n=2, dim=1).std((1, 2, 3))
+        off.append(wander / (made.boxes[..., 2:] - made.boxes[..., :2]).amax(-1).mean(1))
+    assert 0.4 < off[2].mean() / off[1].mean() < 0.7  # what moves in truth stays
+    assert abs(off[0].mean() / off[1].mean() - 1) < 0.1
+    assert off[3].std() > 1.5 * off[1].std()

@@ -60,6 +60,9 @@ class EvidenceSynthesis:
         split: which clips.
         gaps: whether frames are lost and frame rates differ.
         encoder: share of the windows in which an encoder speaks too.
+        severity: least and greatest share of the errors that a window has; None for all of them in all
+            windows. Estimated from every kind of synthetic footage, they are larger than what a clear view of
+            a real person has.
 
     Raises:
         BadInput: the split has no clips.
@@ -75,10 +78,11 @@ class EvidenceSynthesis:
         split: Split = "train",
         gaps: bool = True,
         encoder: float = 0.5,
+        severity: tuple[float, float] | None = None,
     ) -> None:
         if errors is None:
             errors = ErrorParameters.load() if PARAMETERS.is_file() else usual()
-        self._errors, self._gaps, self._encoder = errors, gaps, encoder
+        self._errors, self._gaps, self._encoder, self._severity = errors, gaps, encoder, severity
         self._generator = torch.Generator().manual_seed(seed)
         self._windows = MotionWindows(mocap, body, self._generator, window, split)
         self._landmarks = BodyLandmarks(body)
@@ -135,13 +139,19 @@ class EvidenceSynthesis:
         noise += errors.mean(true_world)
         guess = errors.hidden * wandering(like[:, :, :12], errors.memory, generator, step)
         noise += hidden[..., None] * guess[:, :, torch.arange(points.shape[2]) % 12]
+        share = torch.ones(count)
+        if self._severity is not None:
+            low, high = self._severity
+            share = low + (high - low) * torch.rand(count, generator=generator)
+        noise *= share[:, None, None, None]
 
-        scale = 1 + errors.size * torch.randn(count, 1, 1, 1, generator=generator)
-        world = scale * true_world
+        size_error = errors.size * torch.randn(count, 1, 1, 1, generator=generator)
+        world = (1 + share[:, None, None, None] * size_error) * true_world
         lean = errors.lean[0] * torch.randn(count, 1, 1, generator=generator)
         lean = lean + errors.lean[1] * wandering(
             torch.empty(count, frames, 1), torch.tensor([0.97]), generator, step
         )
+        lean = share[:, None, None] * lean
         world = world + noise[..., :3]
         world = torch.cat([world[..., :2], world[..., 2:] + (lean * world[..., 1])[..., None]], dim=-1)
         image = pixels + side[..., None, None] * noise[..., 3:]
