@@ -13,7 +13,13 @@ import torch
 
 from fasthmr.body import load_body
 from fasthmr.decoder import evidence_features
-from fasthmr.decoder.motion_decoder import DecoderConfig, MotionDecoder, load_decoder, save_decoder
+from fasthmr.decoder.motion_decoder import (
+    DecoderConfig,
+    MotionDecoder,
+    load_decoder,
+    regressor_file,
+    save_decoder,
+)
 from fasthmr.decoder.motion_features import blurred
 from fasthmr.decoder.noise_schedule import TIMES, trailing_times
 from fasthmr.errors import BadInput, MissingModel
@@ -109,7 +115,26 @@ def test_file_keeps_weights_to_half_precision(decoder: MotionDecoder, tmp_path: 
         assert torch.allclose(estimate(loaded), estimate(decoder), atol=0.05)
     save_decoder(loaded, tmp_path / "again.safetensors", {"hours": 1.5})
     assert path.read_bytes() == (tmp_path / "again.safetensors").read_bytes()
-    assert [one.name for one in sorted(tmp_path.iterdir())] == ["again.safetensors", "decoder.safetensors"]
+    assert sorted(one.name for one in tmp_path.iterdir()) == [
+        "again.regressor.safetensors",
+        "again.safetensors",
+        "decoder.regressor.safetensors",
+        "decoder.safetensors",
+    ]
+
+
+def test_second_part_must_be_there_and_of_the_same_decoder(decoder: MotionDecoder, tmp_path: Path) -> None:
+    path, other = tmp_path / "decoder.safetensors", tmp_path / "other.safetensors"
+    save_decoder(decoder, path)
+    assert regressor_file(path) == tmp_path / "decoder.regressor.safetensors"
+    torch.manual_seed(99)
+    save_decoder(MotionDecoder(TINY), other)
+    regressor_file(other).replace(regressor_file(path))
+    with pytest.raises(BadInput, match=r"decoder\.regressor\.safetensors does not belong to decoder"):
+        load_decoder(path)
+    regressor_file(path).unlink()
+    with pytest.raises(MissingModel, match=r"lacks its second part decoder\.regressor\.safetensors"):
+        load_decoder(path)
 
 
 def test_sizes_and_training_stand_in_the_head(decoder: MotionDecoder, tmp_path: Path) -> None:

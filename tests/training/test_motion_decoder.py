@@ -176,7 +176,12 @@ def test_training_goes_on_and_may_be_fine_tuned(training: DecoderTraining, tmp_p
     assert log.stages == ["train vae", "train networks"]
     assert any(text.startswith("vae, step") for text in log.said)
     made = sorted(path.name for path in training.out.iterdir())
-    expected = {"motion_decoder.safetensors", "networks.state.pt", "vae.state.pt"}
+    expected = {
+        "motion_decoder.safetensors",
+        "motion_decoder.regressor.safetensors",
+        "networks.state.pt",
+        "vae.state.pt",
+    }
     assert expected | {"networks.validation.csv", "vae.validation.csv"} <= set(made)
     path = training.out / "motion_decoder.safetensors"
     loaded = load_decoder(path)

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The motion decoder as one value: VAE, denoiser and regressor with their sizes, in one safetensors file."""
+"""The motion decoder as one value: VAE, denoiser and regressor with their sizes, and its safetensors files.
+
+The regressor lies in a file of its own beside the rest, ``<name>.regressor.safetensors``: both stay
+small enough to be kept in a repository.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +31,7 @@ Estimator = Literal["diffusion", "regressor"]
 
 WEIGHTS: Final = Path(__file__).parent.parent / "weights" / "motion_decoder.safetensors"
 _KEY: Final = "fasthmr"
+_REGRESSOR: Final = "regressor."
 
 
 @dataclass(frozen=True)
@@ -127,17 +132,34 @@ class MotionDecoder(nn.Module):
 
 
 def save_decoder(decoder: MotionDecoder, path: Path, metadata: Mapping[str, Any] | None = None) -> None:
-    """Write weights in half precision and sizes as one safetensors file, whole or not at all.
+    """Write weights in half precision and sizes as two safetensors files, each whole or not at all.
 
     Args:
         decoder: the networks.
-        path: ends in ``.safetensors``.
+        path: ends in ``.safetensors``; the regressor's weights go beside it.
         metadata: how it was trained; kept in the file's head beside the sizes.
+
+    Raises:
+        BadInput: the place cannot be written to.
     """
     state = {name: _half(name, one) for name, one in decoder.state_dict().items()}
-    head = json.dumps({"config": asdict(decoder.config), "training": dict(metadata or {})}, sort_keys=True)
+    regressor = {name: one for name, one in state.items() if name.startswith(_REGRESSOR)}
+    rest = {name: one for name, one in state.items() if name not in regressor}
+    beside = safetensors.torch.save(regressor)
+    head = {
+        "config": asdict(decoder.config),
+        "training": dict(metadata or {}),
+        "regressor": hashlib.sha256(beside).hexdigest(),
+    }
+    with written_whole(regressor_file(path)) as file:
+        file.write(beside)
     with written_whole(path) as file:
-        file.write(safetensors.torch.save(state, metadata={_KEY: head}))
+        file.write(safetensors.torch.save(rest, metadata={_KEY: json.dumps(head, sort_keys=True)}))
+
+
+def regressor_file(path: Path) -> Path:
+    """Where the regressor's weights lie that belong to a file of the others."""
+    return path.with_suffix(".regressor.safetensors")
 
 
 def load_decoder(path: Path | None = None) -> MotionDecoder:
@@ -147,7 +169,7 @@ def load_decoder(path: Path | None = None) -> MotionDecoder:
         path: a file of :func:`save_decoder`; None for the one that comes along.
 
     Raises:
-        MissingModel: there is no such file.
+        MissingModel: there is no such file, or the regressor's beside it is not there.
         BadInput: it is damaged, or not a motion decoder.
     """
     path = path or WEIGHTS
@@ -161,6 +183,7 @@ def load_decoder(path: Path | None = None) -> MotionDecoder:
             head = json.loads((file.metadata() or {})[_KEY])
         config = DecoderConfig.from_json(head["config"])
         weights = safetensors.torch.load_file(path)
+        digest = head.get("regressor")
         decoder = MotionDecoder(config)
     except (
         SafetensorError,
@@ -175,6 +198,8 @@ def load_decoder(path: Path | None = None) -> MotionDecoder:
             f"{path} is no motion decoder, or it is damaged ({error}). Get the file again, "
             "or train one with `fasthmr train decoder`."
         ) from error
+    if digest is not None:
+        weights |= _regressor_weights(path, digest)
     decoder.sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     try:
         decoder.load_state_dict({name: one.float() for name, one in weights.items()}, strict=True)
@@ -183,6 +208,18 @@ def load_decoder(path: Path | None = None) -> MotionDecoder:
     if any(not one.isfinite().all() for one in decoder.state_dict().values()):
         raise BadInput(f"{path} holds weights that are not finite. Get the file again.")
     return decoder.eval().requires_grad_(False)
+
+
+def _regressor_weights(path: Path, digest: str) -> dict[str, Tensor]:
+    beside = regressor_file(path)
+    if not beside.is_file():
+        raise MissingModel(
+            f"{path} lacks its second part {beside.name}. Put it beside the first; both were made together."
+        )
+    content = beside.read_bytes()
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise BadInput(f"{beside} does not belong to {path.name}, or it is damaged. Get both files again.")
+    return safetensors.torch.load(content)
 
 
 def _half(name: str, value: Tensor) -> Tensor:
