@@ -53,6 +53,7 @@ def add_commands(trains: Any) -> None:
     on = eclm.add_mutually_exclusive_group(required=True)
     on.add_argument("--clips", type=Path, nargs="+", metavar="CLIP", help=f"measure on these: {CLIP_HELP}")
     on.add_argument("--labelled", type=Path, metavar="SET.npz", help="measure on crops with known joints")
+    on.add_argument("--people", type=Path, metavar="DIR", help="measure on synthetic people, for open")
     on.add_argument("--apply", type=Path, metavar="PLAN.json", help="measure nothing, do as a plan says")
     eclm.add_argument(
         "--tau", type=float, metavar="MM", help="how much more error is allowed, millimetres (0.1)"
@@ -117,6 +118,7 @@ def _eclm(options: argparse.Namespace, cancelled: threading.Event) -> int:
         kind=options.model or "hmr2",
         clips=tuple(options.clips or ()),
         labelled=options.labelled,
+        people=options.people,
         drop_baseline=options.drop_baseline,
         **given,
     )

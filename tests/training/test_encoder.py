@@ -68,11 +68,9 @@ def test_both_stages_learn_and_a_finished_training_is_not_done_again(training: E
     losses = column(training.out / "landmarks.log.csv", "loss")
     assert len(losses) >= 2
     assert losses[-1] < 0.9 * losses[0]
-    before = weights.read_bytes()
     again = train_encoder(replace(longer, minutes=3 / 60))
     assert card_of(read_weights(weights)[1])["steps"]["encoder"] == card["steps"]["encoder"]
     assert again["pictures"].mpjpe_mm > 0
-    assert len(before) == weights.stat().st_size
 
 
 @pytest.mark.slow

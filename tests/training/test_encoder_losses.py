@@ -9,8 +9,8 @@ import torch
 
 from fasthmr.body import BodyModel, load_body
 from fasthmr.encoder.model import HMROutput
-from fasthmr.training.encoder_losses import WEIGHTS, encoder_loss
-from fasthmr.training.evidence.errors import exact
+from fasthmr.training.encoder_losses import WEIGHTS, LandmarkCorrection, encoder_loss
+from fasthmr.training.evidence.errors import exact, usual
 from fasthmr.training.single_frames import EncoderBatch, observed
 from tests.training.tiny_people import true_frames
 
@@ -67,6 +67,24 @@ def test_places_are_projected_by_hand(body: BodyModel, batch: EncoderBatch) -> N
     depths = (joints - joints[:, :1])[..., 2] + batch.pelvis[:, None, 2]
     expected = (0.1 * batch.scale[:, None] / depths).mean() / 2  # of x and y, x alone is off
     assert float(parts["places"]) == pytest.approx(float(expected), rel=1e-3)
+
+
+def test_landmarks_are_corrected_by_their_tokens(body: BodyModel) -> None:
+    batch = observed(true_frames(body, 5, seed=1), usual(), torch.Generator().manual_seed(0))
+    correction = LandmarkCorrection(4)
+    tokens = torch.randn(5, 25, 4, generator=torch.Generator().manual_seed(1))
+    told, truth = batch.landmarks, batch.marks
+    total = 0.0
+    for person in range(5):
+        for mark in range(25):
+            for number, place in enumerate((0, 1, 3, 4, 5)):
+                total += min(1.0, abs(float(told[person, mark, place] - truth[person, mark, number])))
+    assert correction(tokens, batch).item() == pytest.approx(total / (5 * 25 * 5), rel=1e-4)
+    # Tokens that hold the error correct it.
+    exactly = LandmarkCorrection(5)
+    with torch.no_grad():
+        exactly.read.weight.copy_(torch.eye(5))
+    assert exactly(truth - told[..., [0, 1, 3, 4, 5]], batch).item() < 1e-6
 
 
 def test_impossible_cameras_cost_much_and_break_nothing(body: BodyModel, batch: EncoderBatch) -> None:

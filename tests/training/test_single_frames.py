@@ -54,12 +54,13 @@ def test_a_mirror_shows_the_body_that_stands_in_it(body: BodyModel, frames: Fram
     # The mirrored rotations pose the body so that its landmarks are the mirrored ones (those on joints
     # exactly, if the shape is symmetric: with no shape at all).
     plain = frames._replace(betas=torch.zeros_like(frames.betas))
-    for one in (plain, mirrored(plain, torch.ones(COUNT, dtype=torch.bool))):
+
+    def marks_of(one: Frames) -> torch.Tensor:
         joints, turns = body.joints(one.rotations, one.betas)
         joints = joints - joints[:, :1] + one.pelvis[:, None]
-        marks = BodyLandmarks(body).place(joints[:, None], turns[:, None], one.betas)[:, 0]
-        if one is plain:
-            before = marks
+        return BodyLandmarks(body).place(joints[:, None], turns[:, None], one.betas)[:, 0]
+
+    before, marks = marks_of(plain), marks_of(mirrored(plain, torch.ones(COUNT, dtype=torch.bool)))
     turned = before[:, list(LANDMARK_MIRROR)] * torch.tensor([-1.0, 1, 1])
     torch.testing.assert_close(
         marks[:, list(LANDMARK_JOINTS)], turned[:, list(LANDMARK_JOINTS)], rtol=0, atol=5e-3
@@ -77,9 +78,8 @@ def test_two_mirrors_show_what_is_and_only_those_asked_for_change(frames: Frames
 
 @pytest.mark.usefixtures("_always_found")
 def test_a_detector_without_errors_sees_what_is(body: BodyModel, frames: Frames) -> None:
-    image, world, visibility = detected(
-        frames._replace(visible=torch.ones_like(frames.visible)), exact(), generator()
-    )
+    in_sight = frames._replace(visible=torch.ones_like(frames.visible))
+    image, world, visibility = detected(in_sight, exact(), generator())
     torch.testing.assert_close(image, pixels_of(frames), rtol=0, atol=1e-2)
     assert visibility.min() > 0.99
     view = turn_from_forward(directions(frames.squares[:, :2], frames.intrinsics[0]))
@@ -88,7 +88,8 @@ def test_a_detector_without_errors_sees_what_is(body: BodyModel, frames: Frames)
         for mark in range(33):
             expected = view[person].T @ (frames.points[person, mark] - hips)
             torch.testing.assert_close(world[person, mark], expected, rtol=0, atol=1e-4)
-    batch = observed(frames, exact(), generator())
+    batch = observed(in_sight, exact(), generator())
+    torch.testing.assert_close(batch.marks, batch.landmarks[..., [0, 1, 3, 4, 5]], rtol=0, atol=1e-4)
     joints, _ = body.joints(batch.rotations, batch.betas)
     joints = joints - joints[:, [1, 2]].mean(1, keepdim=True)
     marks = list(LANDMARK_JOINTS)

@@ -37,6 +37,7 @@ from fasthmr.training.calibration_clips import ClipSettings, collect_crops
 from fasthmr.training.evaluation_log import EvaluationLog
 from fasthmr.training.joint_error import JointError, metric_of
 from fasthmr.training.measurements import Measurements, TimeIsUp
+from fasthmr.training.people_calibration import people_calibration
 
 _BATCH_ON_GPU: Final = 32
 _BATCH_ON_CPU: Final = 4
@@ -56,7 +57,8 @@ class MergeRequest:
         out: the new checkpoint, ``.safetensors``.
         kind: "hmr2", "camerahmr" or "open".
         clips: footage to measure on; or
-        labelled: a labelled set (:mod:`fasthmr.training.calibration`).
+        labelled: a labelled set (:mod:`fasthmr.training.calibration`); or
+        people: a set of synthetic people, for our own network.
         tau: the error may grow by less than this, millimetres.
         variant: what a group of layers becomes.
         frames: crops at most.
@@ -76,6 +78,7 @@ class MergeRequest:
     kind: str = "hmr2"
     clips: tuple[Path, ...] = ()
     labelled: Path | None = None
+    people: Path | None = None
     tau: float = 0.1
     variant: Variant = "formula"
     frames: int = 64
@@ -223,8 +226,12 @@ def apply_plan(plan_path: Path, checkpoint: Path, out: Path, kind: str | None = 
 
 
 def _check(request: MergeRequest) -> None:
-    if bool(request.clips) == (request.labelled is not None):
-        raise BadCall("Say what to measure on: clips of your own (--clips), or a labelled set (--labelled).")
+    given = (bool(request.clips), request.labelled is not None, request.people is not None)
+    if sum(given) != 1:
+        raise BadCall(
+            "Say what to measure on: clips of your own (--clips), a labelled set (--labelled), or synthetic "
+            "people (--people)."
+        )
     if not math.isfinite(request.tau):
         raise BadCall(f"A tau of {request.tau} makes no sense; the paper takes 0.1 (millimetres).")
     if request.frames < 1:
@@ -281,6 +288,8 @@ def _warn_of_body(request: MergeRequest, progress: Progress) -> None:
 def _calibration(request: MergeRequest, config: EncoderConfig, progress: Progress) -> CalibrationSet:
     if request.labelled is not None:
         return load_calibration(request.labelled, config, labelled=True).spread(request.frames)
+    if request.people is not None:
+        return people_calibration(request.people, config, request.frames)
     settings = ClipSettings(request.clips, request.frames, request.camera_fov)
     wanted = settings.description(config)
     if request.crops_path.exists():

@@ -9,6 +9,7 @@ gets used to missing background; the guess goes on learning beside it, from its 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -29,13 +30,15 @@ from fasthmr.errors import BadCall, BadInput
 from fasthmr.progress import Progress
 from fasthmr.training.batch_stream import BatchStream
 from fasthmr.training.encoder_batches import MocapBatches, PictureBatches, draws
-from fasthmr.training.encoder_losses import encoder_loss
+from fasthmr.training.encoder_losses import CORRECTION, LandmarkCorrection, encoder_loss
 from fasthmr.training.encoder_validation import EncoderError, encoder_errors
 from fasthmr.training.single_frames import EncoderBatch
 from fasthmr.training.training_run import TrainingRun
 
 WEIGHTS: Final = "encoder.safetensors"
-_SPREAD: Final = 0.02  # of first weights
+_SPREAD: Final = 0.02  # of first positions
+# Layers whose result is added to what came before.
+_ADDED: Final = ("attn.proj", "mlp.fc2", "to_out.0", "net.3")
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,7 @@ class _Stages:
         guess = self.model.smpl_head.first_guess
         assert isinstance(guess, FirstGuess)  # noqa: S101 (first_model sees to it)
         self._guess = guess
+        self._correction = LandmarkCorrection(self.model.config.dim).to(training.device)
         self._body = load_body("open").to(training.device)
         products = choose_precision(training.device, training.precision)
         self._products = None if products == torch.float32 else products
@@ -171,7 +175,7 @@ class _Stages:
                 name,
                 training.out,
                 # The first stage trains the guess alone, the second all.
-                [self.model if people is not None else self._guess],
+                [self.model, self._correction] if people is not None else [self._guess],
                 minutes,
                 training.learning_rate,
                 self._progress,
@@ -200,13 +204,14 @@ class _Stages:
             losses.append(loss)
             parts |= {f"blind_{prefix}{part}": value for part, value in found.items()}
             if batch.crops is not None:
-                loss, found = encoder_loss(self._forward(batch, guess), batch, self._body)
-                losses.append(loss)
-                parts |= found
+                output, correction = self._forward(batch, guess)
+                loss, found = encoder_loss(output, batch, self._body)
+                losses += [loss, CORRECTION * correction]
+                parts |= {**found, "correction": correction}
         return torch.stack(losses).sum(), parts
 
-    def _forward(self, batch: EncoderBatch, guess: Guess) -> HMROutput:
-        """The network on a part of the patches; the head in single precision."""
+    def _forward(self, batch: EncoderBatch, guess: Guess) -> tuple[HMROutput, Tensor]:
+        """The network on a part of the patches, and the loss of its landmarks."""
         assert batch.crops is not None  # noqa: S101 (for the type checker)
         backbone = self.model.backbone
         # What the image corrects must not make the guess worse.
@@ -214,8 +219,10 @@ class _Stages:
         with self._cast():
             tokens = backbone.embed(batch.crops.float(), batch.landmarks, guess.hidden, batch.keep)
             tokens = backbone.through(tokens)
-        rotmat, betas, camera, token = self.model.smpl_head(tokens.float(), guess=guess)
-        return HMROutput(rotmat, betas, camera, token)
+        tokens = tokens.float()
+        rotmat, betas, camera, token = self.model.smpl_head(tokens, guess=guess)
+        correction = self._correction(tokens[:, -self.model.config.landmarks :], batch)
+        return HMROutput(rotmat, betas, camera, token), correction
 
     def _cast(self) -> torch.autocast:
         return torch.autocast(
@@ -281,7 +288,11 @@ def first_model(training: EncoderTraining) -> HMRModel:
         if isinstance(module, nn.Linear | nn.Conv2d):
             if "first_guess" in name:
                 continue  # begins as PyTorch has it: it has no lack of steps
-            nn.init.trunc_normal_(module.weight, std=_SPREAD)
+            # Wide enough that a signal gets through: narrow networks stand still for long otherwise.
+            spread = 1 / math.sqrt(module.weight[0].numel())
+            if name.endswith(_ADDED):
+                spread /= math.sqrt(2 * training.config.depth)
+            nn.init.trunc_normal_(module.weight, std=spread)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
     for name, weight in model.named_parameters():
@@ -291,7 +302,7 @@ def first_model(training: EncoderTraining) -> HMRModel:
     assert isinstance(head, SMPLHead)  # noqa: S101 (for the type checker)
     with torch.no_grad():
         for layer in (head.decpose, head.decshape, head.deccam):
-            layer.weight.mul_(0.05)
+            layer.weight.mul_(0.1)  # close to the guess at first
         # Somebody who stands upright and looks into the camera.
         head.init_body_pose[0, :6] = torch.tensor([1.0, 0, 0, 0, -1, 0])
     return model

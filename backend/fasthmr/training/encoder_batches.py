@@ -24,7 +24,7 @@ from fasthmr.training.single_frames import EncoderBatch, Frames, mirrored, obser
 
 # Patches that a batch keeps, and how often. The person's stay before the background's, mostly.
 _KEPT: Final = (40, 64, 96, 192)
-_OFTEN: Final = (0.45, 0.35, 0.15, 0.05)
+_OFTEN: Final = (0.5, 0.4, 0.07, 0.03)
 _PERSON_FIRST: Final = 0.8
 _SHARE: Final = 0.1  # of a patch that is the person
 _PATCH, _PADDING = 16, 2

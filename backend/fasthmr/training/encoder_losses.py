@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fasthmr.body import BodyModel
 from fasthmr.encoder.model import HMROutput
@@ -21,6 +21,10 @@ WEIGHTS: Final = {
     "scale": 0.5,
     "betas": 0.05,
 }
+#: Of the error of landmarks that their tokens correct.
+CORRECTION: Final = 4.0
+PLACE_NUMBERS: Final = 5
+_FARTHEST: Final = 1.0
 # Nearer than this nobody stands, metres; where the network says so, the loss stays finite.
 _NEAREST: Final = 0.3
 
@@ -54,6 +58,33 @@ def encoder_loss(output: HMROutput, batch: EncoderBatch, body: BodyModel) -> tup
         "betas": (output.betas - batch.betas).square().mean(),
     }
     return sum((WEIGHTS[name] * part for name, part in parts.items()), output.betas.new_zeros(())), parts
+
+
+class LandmarkCorrection(nn.Module):
+    """Reads from landmarks' tokens where the landmarks really are; for training only.
+
+    One query that answers for the whole body teaches the tokens slowly. What a landmark's token knows can be
+    asked of each: the transformer learns sooner to look at the image where the detector may be wrong.
+
+    Args:
+        dim: width of the tokens.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.read = nn.Linear(dim, PLACE_NUMBERS)
+        nn.init.zeros_(self.read.weight)
+        nn.init.zeros_(self.read.bias)
+
+    def forward(self, tokens: Tensor, batch: EncoderBatch) -> Tensor:
+        """The loss, a scalar.
+
+        Args:
+            tokens: (B, L, dim) of the landmarks, after the last layer.
+            batch: the truth.
+        """
+        told = batch.landmarks[..., [0, 1, 3, 4, 5]]
+        return (told + self.read(tokens) - batch.marks).abs().clamp_max(_FARTHEST).mean()
 
 
 def _about_pelvis(body: BodyModel, rotations: Tensor, betas: Tensor) -> tuple[Tensor, Tensor]:

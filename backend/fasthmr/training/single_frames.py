@@ -75,6 +75,7 @@ class EncoderBatch(NamedTuple):
         betas: (B, 10).
         scale: (B,) the crop's scale s times the distance, metres: twice the focal length over its side.
         world: (B, 33, 3) the detector's landmarks in metres, to compare with.
+        marks: (B, L, 5) where the landmarks really are: what ``landmarks`` says of their places.
         crops: (B, C, 256, 192) bfloat16; None: landmarks alone.
         keep: (B, K) int64, the patches that are shown; None: none, or all.
         levels: (B, 192) uint8 for token merging, or None.
@@ -86,6 +87,7 @@ class EncoderBatch(NamedTuple):
     betas: Tensor
     scale: Tensor
     world: Tensor
+    marks: Tensor
     crops: Tensor | None = None
     keep: Tensor | None = None
     levels: Tensor | None = None
@@ -142,6 +144,7 @@ def observed(frames: Frames, errors: ErrorParameters, generator: torch.Generator
         betas=frames.betas,
         scale=2 * frames.intrinsics[:, 0, 0] / frames.squares[:, 2],
         world=world,
+        marks=_true_marks(frames),
     )
 
 
@@ -162,12 +165,7 @@ def detected(
     def chance(share: Tensor | float) -> Tensor:
         return torch.rand(count, generator=generator) < share
 
-    depth = frames.points[..., 2:].clamp_min(0.05)
-    focal = torch.stack([frames.intrinsics[:, 0, 0], frames.intrinsics[:, 1, 1]], dim=-1)[:, None]
-    pixels = frames.points[..., :2] / depth * focal + frames.intrinsics[:, None, :2, 2]
-    about = frames.points - frames.points[:, _HIPS].mean(1, keepdim=True)
-    true_world = about @ _view(frames)  # rows: v' = viewT v
-
+    pixels, true_world = _truly_seen(frames)
     hidden = ~frames.visible.clone()
     for limb in _LIMBS:
         hidden[:, limb] |= chance(_HIDDEN)[:, None]
@@ -190,6 +188,22 @@ def detected(
         image, world, visibility = (_exchanged(one, swapped, which) for one in (image, world, visibility))
     world = world - world[:, _HIPS].mean(1, keepdim=True)
     return image, world, visibility * ~chance(_LOST)[:, None]
+
+
+def _truly_seen(frames: Frames) -> tuple[Tensor, Tensor]:
+    """Where landmarks lie in the picture, and in metres about the hips in the axes of the crop's camera."""
+    depth = frames.points[..., 2:].clamp_min(0.05)
+    focal = torch.stack([frames.intrinsics[:, 0, 0], frames.intrinsics[:, 1, 1]], dim=-1)[:, None]
+    pixels = frames.points[..., :2] / depth * focal + frames.intrinsics[:, None, :2, 2]
+    about = frames.points - frames.points[:, _HIPS].mean(1, keepdim=True)
+    return pixels, about @ _view(frames)  # rows: v' = viewT v
+
+
+def _true_marks(frames: Frames) -> Tensor:
+    """(B, L, 5) what an infallible detector would say of the places of landmarks."""
+    pixels, world = _truly_seen(frames)
+    numbers = landmark_numbers(pixels, world, torch.ones_like(pixels[..., 0]), frames.squares)
+    return numbers[..., [0, 1, 3, 4, 5]]
 
 
 def _exchanged(values: Tensor, swapped: Tensor, which: list[int] | None) -> Tensor:
