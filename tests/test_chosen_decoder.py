@@ -55,7 +55,15 @@ def request(**changes: object) -> RecoverRequest:
 def test_auto_takes_the_estimator_that_measured_better(weights: Path) -> None:
     chosen = choose_decoder(request(decoder_weights=weights), Models(), Progress())
     assert chosen is not None
-    assert chosen.described() == {"name": "regressor", "sha256": chosen.networks.sha256}
+    assert chosen.described() == {
+        "name": "regressor",
+        "sha256": chosen.networks.sha256,
+        "refined": True,
+    }
+    plain = choose_decoder(request(decoder_weights=weights, refine=False), Models(), Progress())
+    assert plain is not None
+    assert plain.refinement is None
+    assert plain.described() == {**chosen.described(), "refined": False}
     assert len(chosen.networks.sha256) == 64
 
 

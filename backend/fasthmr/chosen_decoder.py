@@ -14,6 +14,7 @@ from fasthmr.request import RecoverRequest
 if TYPE_CHECKING:
     from fasthmr.decoder.decode import DecodeSettings
     from fasthmr.decoder.motion_decoder import Estimator, MotionDecoder
+    from fasthmr.decoder.refine import RefineSettings
 
 
 @dataclass(frozen=True)
@@ -23,16 +24,19 @@ class ChosenDecoder:
     Attributes:
         networks: the loaded networks.
         settings: with the estimator named.
+        refinement: how its motion is fitted to the picture; None: it is not.
     """
 
     networks: MotionDecoder
     settings: DecodeSettings
+    refinement: RefineSettings | None = None
 
     def described(self) -> dict[str, Any]:
-        """What a motion depends on and its file says: estimator, steps, seed, digest of the weights."""
+        """What a motion depends on and its file says: estimator, steps, seed, weights, whether refined."""
         settings = self.settings
         steps = {"steps": settings.steps, "seed": settings.seed} if settings.estimator == "diffusion" else {}
-        return {"name": settings.estimator, "sha256": self.networks.sha256, **steps}
+        refined = {"refined": self.refinement is not None}
+        return {"name": settings.estimator, "sha256": self.networks.sha256, **steps, **refined}
 
 
 def choose_decoder(request: RecoverRequest, models: Models, progress: Progress) -> ChosenDecoder | None:
@@ -63,6 +67,11 @@ def choose_decoder(request: RecoverRequest, models: Models, progress: Progress) 
         progress.log("No weights of a motion decoder come along: bodies are fitted to landmarks instead.")
         return None
     from fasthmr.decoder.decode import DecodeSettings
+    from fasthmr.decoder.refine import RefineSettings
 
     name = networks.config.default if request.decoder == "auto" else request.decoder
-    return ChosenDecoder(networks, DecodeSettings(estimator=cast("Estimator", name), steps=request.steps))
+    return ChosenDecoder(
+        networks,
+        DecodeSettings(estimator=cast("Estimator", name), steps=request.steps),
+        RefineSettings() if request.refine else None,
+    )

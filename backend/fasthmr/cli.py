@@ -164,6 +164,9 @@ def _parser() -> argparse.ArgumentParser:
     recover.add_argument(
         "--decoder-weights", type=Path, metavar="FILE", help="your own motion decoder (the one that is there)"
     )
+    recover.add_argument(
+        "--no-refine", action="store_true", help="take the decoded motion as it is, not fitted to the picture"
+    )
     add_body(recover)
     recover.add_argument("--device", default="auto", help="where networks run: auto, cpu, cuda or mps (auto)")
     recover.add_argument(

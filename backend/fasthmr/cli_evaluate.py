@@ -61,6 +61,7 @@ def add_commands(evaluations: Any) -> None:
     _add_recovery(truth)
     truth.add_argument("--decoder", choices=_DECODERS, default="auto", help="what makes motion (auto)")
     truth.add_argument("--steps", type=int, default=1, metavar="N", help="denoising steps of diffusion (1)")
+    truth.add_argument("--no-refine", action="store_true", help="take the decoded motion as it is")
     truth.add_argument("--one-euro", action="store_true", help="smooth the estimate with a One-Euro filter")
     truth.add_argument("--json", action="store_true", help="print JSON")
 
@@ -186,6 +187,7 @@ def _method(options: argparse.Namespace, networks: MotionDecoder | None) -> Meth
         BadCall: steps of a decoder that takes none.
     """
     from fasthmr.decoder.decode import DecodeSettings
+    from fasthmr.decoder.refine import RefineSettings
     from fasthmr.evaluation.methods import Method
     from fasthmr.evaluation.one_euro import OneEuroBody
 
@@ -198,8 +200,11 @@ def _method(options: argparse.Namespace, networks: MotionDecoder | None) -> Meth
         DecodeSettings() if name == "landmark_fit" else DecodeSettings(estimator=name, steps=options.steps)
     )
     title = f"{name}, {options.steps} steps" if options.steps > 1 else name
+    refinement = None if options.no_refine or name == "landmark_fit" else RefineSettings()
+    title = title if refinement is None else f"{title}, refined"
     smoothed = OneEuroBody() if options.one_euro else None
-    return Method(f"{title} + One-Euro" if smoothed else title, name, settings, _encoder(options), smoothed)
+    title = f"{title} + One-Euro" if smoothed else title
+    return Method(title, name, settings, _encoder(options), refinement, smoothed)
 
 
 def _encoder(options: argparse.Namespace) -> Any:

@@ -88,6 +88,7 @@ def _recover_one(clip: Path, options: argparse.Namespace, models: Models, cancel
         decoder=options.decoder,
         steps=options.steps,
         decoder_weights=options.decoder_weights,
+        refine=not options.no_refine,
         body=options.body,
         device=options.device,
         camera_fov=options.camera_fov,

@@ -63,6 +63,7 @@ class Recover(msgspec.Struct, forbid_unknown_fields=True):
         decoder: "auto", "diffusion", "regressor" or "landmark_fit".
         steps: denoising steps of "diffusion".
         decoder_weights: path of a motion decoder; null for the one that comes along.
+        refine: whether a decoded motion is fitted to the picture's landmarks.
     """
 
     footage: str
@@ -81,6 +82,7 @@ class Recover(msgspec.Struct, forbid_unknown_fields=True):
     decoder: str = "auto"
     steps: int = 1
     decoder_weights: str | None = None
+    refine: bool = True
     job: JobId | None = None
 
 

@@ -56,6 +56,7 @@ class RecoverRequest:
             motion decoder; "landmark_fit", which needs no weights; "auto", the best that is there.
         steps: denoising steps of "diffusion".
         decoder_weights: a motion decoder of the user's own; None for the one that comes along.
+        refine: whether a decoded motion is fitted to the picture's landmarks.
     """
 
     footage: Path
@@ -74,6 +75,7 @@ class RecoverRequest:
     decoder: str = "auto"
     steps: int = 1
     decoder_weights: Path | None = None
+    refine: bool = True
 
     @property
     def encoder(self) -> EncoderChoice | None:

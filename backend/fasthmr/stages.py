@@ -231,8 +231,13 @@ def _fit(
 
         return fit_landmarks(evidence, body, progress)
     from fasthmr.decoder.decode import decode
+    from fasthmr.decoder.refine import refine
 
-    return decode(evidence, body, decoder.networks, progress, decoder.settings)
+    if decoder.refinement is None:
+        return decode(evidence, body, decoder.networks, progress, decoder.settings)
+    # Decoding takes a moment, fitting takes long: only the latter is told.
+    decoded = decode(evidence, body, decoder.networks, Progress(progress.cancelled), decoder.settings)
+    return refine(evidence, decoded, body, progress, decoder.refinement)
 
 
 def _decoded(decoder: ChosenDecoder | None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from fasthmr.body import BodyModel
 from fasthmr.decoder.decode import DecodeSettings
 from fasthmr.decoder.evidence_features import CHANNELS
 from fasthmr.decoder.motion_decoder import MotionDecoder
+from fasthmr.decoder.refine import RefineSettings
 from fasthmr.evaluation.methods import Method, recover_by, watch
 from fasthmr.evaluation.one_euro import OneEuroBody
 from fasthmr.evaluation.truth_table import (
@@ -73,9 +74,12 @@ def baselines() -> list[Method]:
 
 
 def decoders(encoder: EncoderChoice | None = None) -> list[Method]:
-    """The trained decoder's two estimators, and more steps and samples of one of them."""
+    """The trained decoder's two estimators, with and without the fit after them, and more steps and samples."""
     one = DecodeSettings(estimator="diffusion")
+    fitted = RefineSettings()
     return [
+        Method("regressor, refined", "regressor", DecodeSettings(estimator="regressor"), encoder, fitted),
+        Method("diffusion, 1 step, refined", "diffusion", one, encoder, fitted),
         Method("regressor", "regressor", DecodeSettings(estimator="regressor"), encoder),
         Method("diffusion, 1 step", "diffusion", one, encoder),
         Method(f"diffusion, {_STEPS} steps", "diffusion", replace(one, steps=_STEPS), encoder),

@@ -18,6 +18,7 @@ from fasthmr.body import BodyModel
 from fasthmr.decoder.decode import DecodeSettings, decode
 from fasthmr.decoder.landmark_fit import fit_landmarks
 from fasthmr.decoder.motion_decoder import MotionDecoder
+from fasthmr.decoder.refine import RefineSettings, refine
 from fasthmr.errors import MissingModel
 from fasthmr.evaluation.one_euro import OneEuroBody, smooth_estimate
 from fasthmr.evidence import BodyEstimate, Evidence
@@ -42,6 +43,7 @@ class Method:
         decoder: what makes motion.
         settings: of the trained decoder; its estimator is ``decoder``.
         encoder: the encoder that looks at the crops; None for landmarks alone.
+        refinement: how the trained decoder's motion is fitted to the picture; None: it is not.
         one_euro: smooth the estimate with this filter.
     """
 
@@ -49,6 +51,7 @@ class Method:
     decoder: Decoder
     settings: DecodeSettings = field(default_factory=DecodeSettings)
     encoder: EncoderChoice | None = None
+    refinement: RefineSettings | None = None
     one_euro: OneEuroBody | None = None
 
     @property
@@ -80,7 +83,8 @@ class Watched:
         Raises:
             MissingModel: a learned method without weights.
         """
-        key = (method.decoder, repr((method.settings if method.learned else None, method.encoder)))
+        settings = (method.settings, method.refinement) if method.learned else None
+        key = (method.decoder, repr((settings, method.encoder)))
         if key not in self._estimates:
             self._estimates[key] = [
                 _estimate(method, evidence, body, networks, progress)
@@ -170,4 +174,7 @@ def _estimate(
             f"The method '{method.name}' needs the weights of a motion decoder. "
             "Give them with --decoder-weights (`fasthmr train decoder` makes them)."
         )
-    return decode(evidence, body, networks, progress, method.settings)
+    decoded = decode(evidence, body, networks, progress, method.settings)
+    if method.refinement is None:
+        return decoded
+    return refine(evidence, decoded, body, progress, method.refinement)
