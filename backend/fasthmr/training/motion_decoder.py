@@ -195,7 +195,7 @@ class _Stages:
             run.step(loss + _KL * kl, {**parts, "kl": kl})
         run.use_average()
         vae.requires_grad_(False)
-        if not run.state.extra.get("latents"):
+        if training.start_from is None and not run.state.extra.get("latents"):
             self._measure_latents(stream)
             run.keep({"latents": 1.0})
 

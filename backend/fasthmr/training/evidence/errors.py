@@ -24,6 +24,7 @@ from fasthmr.people.landmarks import LANDMARK_COUNT, LANDMARK_INDEX, LANDMARK_MI
 
 PARAMETERS: Final = Path(__file__).with_name("blazepose_errors.npz")
 
+_NUMBERS: Final = 5 * LANDMARK_COUNT
 _SHAPES: Final = {
     "mean_in": (3 * LANDMARK_COUNT, None),
     "mean_inner": (None,),
@@ -32,6 +33,9 @@ _SHAPES: Final = {
     "clip": (LANDMARK_COUNT, 5),
     "slow": (LANDMARK_COUNT, 5),
     "fast": (LANDMARK_COUNT, 5),
+    "clip_ties": (_NUMBERS, _NUMBERS),
+    "slow_ties": (_NUMBERS, _NUMBERS),
+    "fast_ties": (_NUMBERS, _NUMBERS),
     "memory": (5,),
     "size": (),
     "lean": (2,),
@@ -71,6 +75,8 @@ class ErrorParameters:
         clip: (33, 5) deviation of what stays for a clip.
         slow: (33, 5) deviation of what wanders.
         fast: (33, 5) deviation of what jumps from frame to frame.
+        clip_ties, slow_ties, fast_ties: (165, 165) roots of the correlations among all these: a limb is wrong
+            as a whole, so that its many landmarks are no more evidence than one.
         memory: (5,) share of the slow error that is left after a thirtieth of a second.
         size: deviation of the size of the figure, as a share.
         lean: deviations of the tilt towards the camera: of a clip, and wandering; a share of the height.
@@ -89,6 +95,9 @@ class ErrorParameters:
     clip: Tensor
     slow: Tensor
     fast: Tensor
+    clip_ties: Tensor
+    slow_ties: Tensor
+    fast_ties: Tensor
     memory: Tensor
     size: Tensor
     lean: Tensor
@@ -103,6 +112,28 @@ class ErrorParameters:
         """Mean errors (..., 33, 5) for true landmarks (..., 33, 3) about the hips in the view."""
         inner = torch.tanh(landmarks.flatten(-2) @ self.mean_in + self.mean_inner)
         return (inner @ self.mean_out + self.mean_constant).unflatten(-1, (LANDMARK_COUNT, 5))
+
+    def noise(self, count: int, frames: int, step: Tensor, generator: torch.Generator) -> Tensor:
+        """What is wrong beside the mean: what lasts a clip, what wanders and what jumps.
+
+        Args:
+            count: windows B.
+            frames: T.
+            step: (B,) seconds between frames.
+            generator: of what is drawn.
+
+        Returns:
+            (B, T, 33, 5).
+        """
+        shape = (count, frames, LANDMARK_COUNT, 5)
+        slow = wandering(torch.empty(shape), self.memory, generator, step)
+        clip = torch.randn(count, 1, *shape[2:], generator=generator)
+        fast = torch.randn(shape, generator=generator)
+        return (
+            self.slow * tied(slow, self.slow_ties)
+            + self.clip * tied(clip, self.clip_ties)
+            + self.fast * tied(fast, self.fast_ties)
+        )
 
     def save(self, path: Path) -> None:
         """Write the parameters as ``.npz``, whole or not at all."""
@@ -131,7 +162,8 @@ def exact() -> ErrorParameters:
     zeros = {name: torch.zeros([size or 1 for size in shape]) for name, shape in _SHAPES.items()}
     visibility = torch.zeros(LANDMARK_COUNT, 2)
     visibility[:, 0] = 6.0
-    return ErrorParameters(**{**zeros, "visibility": visibility, "memory": torch.full((5,), 0.9)})
+    alone = {f"{name}_ties": torch.eye(_NUMBERS) for name in ("clip", "slow", "fast")}
+    return ErrorParameters(**{**zeros, **alone, "visibility": visibility, "memory": torch.full((5,), 0.9)})
 
 
 def usual() -> ErrorParameters:
@@ -161,6 +193,9 @@ def usual() -> ErrorParameters:
         clip=reach * torch.tensor([0.015, 0.015, 0.025, 0.015, 0.015]),
         slow=reach * torch.tensor([0.018, 0.018, 0.040, 0.012, 0.012]),
         fast=reach * torch.tensor([0.004, 0.004, 0.010, 0.006, 0.006]),
+        clip_ties=plain.clip_ties,
+        slow_ties=plain.slow_ties,
+        fast_ties=plain.fast_ties,
         memory=torch.tensor([0.85, 0.85, 0.93, 0.85, 0.85]),
         size=torch.tensor(0.05),
         lean=torch.tensor([0.08, 0.05]),
@@ -171,6 +206,11 @@ def usual() -> ErrorParameters:
         lost=torch.tensor([0.06, 0.3]),
         box=torch.tensor([0.015, 0.01]),
     )
+
+
+def tied(noise: Tensor, ties: Tensor) -> Tensor:
+    """Independent noise (B, T, 33, 5) of unit size -> noise with the correlations ``ties @ tiesᵀ``."""
+    return (noise.flatten(-2) @ ties.mT).unflatten(-1, (LANDMARK_COUNT, 5))
 
 
 def wandering(like: Tensor, memory: Tensor, generator: torch.Generator, step: Tensor) -> Tensor:

@@ -29,6 +29,8 @@ _FOLDS: Final = 4
 _BATCH: Final = 4096
 _DECAY: Final = 1e-3
 _SEEN: Final = 0.5  # visibility from which a landmark counts as in sight
+# Share of independent noise that few samples leave open.
+_SHRINK: Final = 0.05
 _LAGS: Final = (1, 5)
 _SWAP_GAIN: Final = 0.5  # share of the error that is left when exchanged sides are put right
 _SWAP_LEAST: Final = 0.08  # metres between the sides, for an exchange to be told at all
@@ -115,6 +117,7 @@ def estimate(measured: Measured, seed: int = 0) -> ErrorParameters:
     weight = measured.in_sight.float()
     rest, size, lean = _without_figure(measured.truth, rest, weight)
     clip, slow, fast, memory = _lasting(rest, weight)
+    clip_ties, slow_ties, fast_ties = _ties(rest, weight)
     logit = torch.logit(measured.visibility.clamp(1e-3, 1 - 1e-3))
     inside = (measured.inside & measured.seen[..., None]).float()
     outside = (~measured.inside & measured.seen[..., None]).float()
@@ -136,6 +139,9 @@ def estimate(measured: Measured, seed: int = 0) -> ErrorParameters:
         clip=clip,
         slow=slow,
         fast=fast,
+        clip_ties=clip_ties,
+        slow_ties=slow_ties,
+        fast_ties=fast_ties,
         memory=memory,
         size=size,
         lean=lean,
@@ -247,6 +253,37 @@ def _lasting(rest: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor, Tens
     memory = memory.clamp(0.5, 0.98)
     slow = near / memory
     return clip, slow.sqrt(), (now - slow).clamp_min(1e-8).sqrt(), memory
+
+
+def _ties(rest: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Roots (165, 165) of the correlations of what lasts a clip, a while, a frame, among all numbers."""
+    shares = weight[..., None]
+    of_clip = _mean(rest, shares, (1,))
+    known = (weight.sum(1) > 0.3 * weight.shape[1]).float()[..., None].expand_as(of_clip)
+    moving = (rest - of_clip[:, None]).flatten(2)
+    there = shares.expand_as(rest).flatten(2)
+
+    def covariance(lag: int) -> Tensor:
+        late, early = (moving * there)[:, lag:], (moving * there)[:, : moving.shape[1] - lag]
+        both = there[:, lag:].flatten(0, 1).mT @ there[:, : moving.shape[1] - lag].flatten(0, 1)
+        found = (late.flatten(0, 1).mT @ early.flatten(0, 1)) / both.clamp_min(1.0)
+        return 0.5 * (found + found.mT)
+
+    slow = covariance(_LAGS[0])
+    flat, sure = (of_clip * known).flatten(1), known.flatten(1)
+    clip = (flat.mT @ flat) / (sure.mT @ sure).clamp_min(1.0)
+    return _root(clip), _root(slow), _root(covariance(0) - slow)
+
+
+def _root(covariance: Tensor) -> Tensor:
+    """A root of the correlations of a covariance (D, D) that is known from few samples: no negative ones."""
+    values, vectors = torch.linalg.eigh(covariance.double())
+    whole = (vectors * values.clamp_min(0)) @ vectors.mT
+    size = whole.diagonal().clamp_min(1e-12).sqrt()
+    correlation = whole / size[:, None] / size
+    correlation = (1 - _SHRINK) * correlation + _SHRINK * torch.eye(len(correlation), dtype=torch.float64)
+    values, vectors = torch.linalg.eigh(correlation)
+    return (vectors * values.clamp_min(0).sqrt()).float()
 
 
 def _swaps(measured: Measured) -> Tensor:

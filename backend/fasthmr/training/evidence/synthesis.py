@@ -133,10 +133,7 @@ class EvidenceSynthesis:
         if self._gaps:
             hidden = hidden | hidden_landmarks(count, frames, step, generator)
         like = torch.empty(count, frames, points.shape[2], 5)
-        noise = errors.slow * wandering(like, errors.memory, generator, step)
-        noise += errors.clip * torch.randn(count, 1, points.shape[2], 5, generator=generator)
-        noise += errors.fast * torch.randn(like.shape, generator=generator)
-        noise += errors.mean(true_world)
+        noise = errors.noise(count, frames, step, generator) + errors.mean(true_world)
         guess = errors.hidden * wandering(like[:, :, :12], errors.memory, generator, step)
         noise += hidden[..., None] * guess[:, :, torch.arange(points.shape[2]) % 12]
         share = torch.ones(count)
