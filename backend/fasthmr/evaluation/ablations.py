@@ -74,7 +74,7 @@ def baselines() -> list[Method]:
 
 
 def decoders(encoder: EncoderChoice | None = None) -> list[Method]:
-    """The trained decoder's two estimators, with and without the fit after them, and more steps and samples."""
+    """Both estimators of the trained decoder, refined and not, and more steps and samples of one of them."""
     one = DecodeSettings(estimator="diffusion")
     fitted = RefineSettings()
     return [

@@ -139,3 +139,22 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:400])
     with pytest.raises(BadInput, match="damaged"):
         ErrorParameters.load(path)
+
+
+def test_noise_has_the_sizes_and_ties_of_the_parameters() -> None:
+    generator = torch.Generator().manual_seed(3)
+    # all landmarks' x are wrong together, everything else for itself
+    ties = torch.eye(165)
+    ties[::5] = 0.0
+    ties[::5, 0] = 1.0
+    sizes = 0.01 * (1 + torch.rand(33, 5, generator=generator))
+    zero = torch.zeros(33, 5)
+    for name in ("clip", "slow", "fast"):
+        changes = {"clip": zero, "slow": zero, "fast": zero, name: sizes, f"{name}_ties": ties}
+        noise = replace(exact(), **changes).noise(4000, 2, torch.full((4000,), 1 / 30), generator)
+        assert torch.allclose(noise[:, 0].std(0), sizes, rtol=0.06)
+        across = (noise[:, 0] / sizes).flatten(1).T.corrcoef()
+        assert (across[::5, ::5] > 0.999).all()
+        assert (across[1::5, ::5].abs() < 0.08).all()
+        lasts = float((noise[:, 0] * noise[:, 1]).mean() / noise.square().mean())
+        assert abs(lasts - {"clip": 1.0, "slow": 0.9, "fast": 0.0}[name]) < 0.03

@@ -16,6 +16,8 @@ from fasthmr.training.evidence import estimate as module
 from fasthmr.training.evidence.errors import ErrorParameters, exact, usual
 from fasthmr.training.evidence.estimate import (
     Measured,
+    _root,
+    _ties,
     compare_text,
     estimate,
     measure_errors,
@@ -183,3 +185,34 @@ def test_table_names_every_landmark() -> None:
 def test_no_pairs(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no recorded pairs"):
         measure_errors(tmp_path)
+
+
+def test_roots_of_correlations() -> None:
+    generator = torch.Generator().manual_seed(0)
+    mixed = torch.randn(6, 6, generator=generator)
+    covariance = mixed @ mixed.T
+    root = _root(covariance)
+    size = covariance.diagonal().sqrt()
+    wanted = 0.95 * covariance / size[:, None] / size + 0.05 * torch.eye(6)
+    assert torch.allclose(root @ root.T, wanted, atol=1e-4)
+    # what no noise can have, such as a number that is not tied to itself, becomes the nearest that can be
+    odd = _root(torch.tensor([[1.0, 2.0], [2.0, 1.0]]))
+    assert torch.allclose((odd @ odd.T).diagonal(), torch.ones(2), atol=1e-5)
+    assert (odd @ odd.T)[0, 1] > 0.9
+
+
+def test_ties_are_found_again() -> None:
+    generator = torch.Generator().manual_seed(1)
+    ties = torch.eye(165)
+    ties[::5] = 0.0
+    ties[::5, 0] = 1.0
+    parameters = replace(
+        exact(),
+        **{name: torch.full((33, 5), 0.05) for name in ("clip", "slow", "fast")},
+        **{f"{name}_ties": ties for name in ("clip", "slow", "fast")},
+    )
+    rest = parameters.noise(150, 40, torch.full((150,), 1 / 30), generator)
+    for root in _ties(rest, torch.ones(150, 40, 33)):
+        found = root @ root.T
+        assert found[::5, ::5].mean() > 0.8
+        assert found[1::5, ::5].abs().mean() < 0.15
