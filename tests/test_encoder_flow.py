@@ -26,6 +26,7 @@ from fasthmr.motion import Motion
 from fasthmr.people.bundle import find_bundle
 from fasthmr.pipeline import RecoverRequest, recover
 from fasthmr.progress import Progress
+from tests.encoder.open_network import TINY_CROPS
 from tests.real_clip import demo_clip
 
 TINY = EncoderConfig(
@@ -172,7 +173,7 @@ def test_a_changed_encoder_is_asked_again(job: tuple[RecoverRequest, Any, Stages
     other = write_checkpoint(tmp_path / "other.safetensors", change=0.1)
     assert changed_stages(request, checkpoint=other) == after
     assert changed_stages(request, tokens=None) == after
-    assert changed_stages(request, model="open", checkpoint=None, tokens=None) == after
+    assert changed_stages(request, model="landmarks", checkpoint=None, tokens=None) == after
     assert changed_stages(request) == after  # back again; the folder keeps one result a stage
     renamed = request.checkpoint.rename(tmp_path / "renamed.safetensors") if request.checkpoint else None
     assert changed_stages(request, checkpoint=renamed) == ["place"]  # the name is in the motion file
@@ -214,7 +215,9 @@ def test_random_weights_do_the_motion_no_harm(
     job: tuple[RecoverRequest, Any, Stages], tmp_path: Path
 ) -> None:
     request, result, _ = job
-    plain = dataclasses.replace(request, model="open", checkpoint=None, tokens=None, out=tmp_path / "out")
+    plain = dataclasses.replace(
+        request, model="landmarks", checkpoint=None, tokens=None, out=tmp_path / "out"
+    )
     (without,) = recover(plain).motions
     error = Motion.load(without).joints_camera - Motion.load(result.motions[0]).joints_camera
     assert np.linalg.norm(error, axis=-1).mean() < 0.02
@@ -245,3 +248,19 @@ def test_the_other_kinds_go_the_same_way(
     assert code == 0
     assert "encode" in json.loads(out)["seconds_by_stage"]
     assert Encoding.load(tmp_path / "out/demo.job/encoding.person01.npz").kind == kind
+
+
+def test_the_network_that_comes_along_reads_landmarks(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "encoder.safetensors"
+    save_checkpoint(path, random_state(TINY_CROPS), TINY_CROPS)
+    monkeypatch.setattr("fasthmr.request.WEIGHTS", path)
+    words = ["recover", str(clip), "--person", "1", "--end", "0.4", "--json", "--decoder", "landmark_fit"]
+    assert cli.main([*words, "--out", str(tmp_path / "open"), "--model", "open", "--tokens", "96"]) == 0
+    assert "encode" in json.loads(capsys.readouterr().out)["seconds_by_stage"]
+    encoding = Encoding.load(tmp_path / "open/demo.job/encoding.person01.npz")
+    assert encoding.kind == "open"
+    assert encoding.token.shape[1] == TINY_CROPS.head_dim
+    assert cli.main([*words, "--out", str(tmp_path / "plain"), "--model", "landmarks"]) == 0
+    assert "encode" not in json.loads(capsys.readouterr().out)["seconds_by_stage"]
