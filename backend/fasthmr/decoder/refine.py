@@ -34,7 +34,9 @@ class RefineSettings:
 
     fit: FitSettings = field(
         default_factory=lambda: FitSettings(
-            deviations=Deviations(rotation=0.1, world=0.1, world_depth=0.3, image=0.02)
+            deviations=Deviations(
+                image=0.012, world=0.1, world_depth=0.3, joint_acceleration=2.0, rotation=0.1
+            )
         )
     )
     least_belief: float = 0.3
