@@ -183,6 +183,8 @@ def stand_ins() -> dict[str, types.ModuleType]:
         "fasthmr.people.bundle": {"find_bundle": lambda: Path(__file__)},
         "fasthmr.body": {"load_body": load_body, "save_body": save_body},
         "fasthmr.decoder.landmark_fit": {"fit_landmarks": fit_landmarks},
+        # no weights of a motion decoder: jobs take the landmark fit, which has a stand-in
+        "fasthmr.decoder.motion_decoder": {"WEIGHTS": Path(__file__).with_name("none"), "load_decoder": None},
         "fasthmr.placement": {"camera_intrinsics": camera_intrinsics, "place": place},
         "fasthmr.preview": {"render_preview": render_preview},
         "fasthmr.device": {
