@@ -184,16 +184,16 @@ def test_a_changed_encoder_is_asked_again(job: tuple[RecoverRequest, Any, Stages
 def test_the_decoder_gets_rotations_belief_and_token(
     job: tuple[RecoverRequest, Any, Stages], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fasthmr.decoder import landmark_fit
+    from fasthmr.decoder import decode
 
     given: list[Evidence] = []
-    fit: Callable[..., Any] = landmark_fit.fit_landmarks
+    real: Callable[..., Any] = decode.decode
 
     def watch(evidence: Evidence, *others: Any) -> Any:
         given.append(evidence)
-        return fit(evidence, *others)
+        return real(evidence, *others)
 
-    monkeypatch.setattr(landmark_fit, "fit_landmarks", watch)
+    monkeypatch.setattr(decode, "decode", watch)
     request, result, _ = job
     (result.folder / "fit.person01.npz").unlink()
     recover(request)
