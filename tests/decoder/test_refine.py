@@ -56,7 +56,7 @@ def test_refined_is_nearer_than_decoder_and_fit_alone(
     refined = refine(evidence, raw, BODY, settings=QUICK)
     alone = fit_landmarks(evidence, BODY, settings=FitSettings(shape_steps=40, motion_steps=60))
     assert off(refined.joints, truth) < 0.8 * off(raw.joints, truth)
-    assert off(refined.joints, truth) < 0.8 * off(alone.joints, truth)
+    assert off(refined.joints, truth) < 0.9 * off(alone.joints, truth)
 
 
 def test_what_only_the_decoder_knows_is_kept(seen: tuple[Evidence, np.ndarray, torch.Tensor]) -> None:
