@@ -24,6 +24,7 @@ from fasthmr.decoder.motion_decoder import DecoderConfig, MotionDecoder, load_de
 from fasthmr.decoder.networks import Read
 from fasthmr.decoder.transformer import SkipTransformer
 from fasthmr.device import choose_precision
+from fasthmr.errors import BadInput
 from fasthmr.progress import Progress
 from fasthmr.training.batch_stream import BatchStream
 from fasthmr.training.motion_losses import LossWeights, Truth, error_likelihood, motion_loss, truth_of
@@ -37,6 +38,7 @@ _BATCHES_TO_BEGIN: Final = 48
 _SEVERITY: Final = (0.3, 1.1)
 _KL: Final = 1e-4
 _LATENTS: Final = 1.0
+_RECORDED: Final = "recorded_"  # before the names of errors on recorded evidence
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,8 @@ def train_decoder(training: DecoderTraining, progress: Progress | None = None) -
     """Train what is not trained yet, and write ``motion_decoder.safetensors`` into the folder.
 
     Returns:
-        Errors on validation windows: of the VAE's reconstruction, diffusion, and the regressor.
+        Errors on validation windows: of the VAE's reconstruction, diffusion, and the regressor; the same
+        with "recorded_" before the names on recorded pairs that are held out, where there are any.
 
     Raises:
         BadInput: the mocap set or the recorded pairs are missing or damaged.
@@ -144,7 +147,8 @@ def draws(training: DecoderTraining) -> Callable[[], tuple[EvidenceBatch, Motion
     return draw
 
 
-def _validation(training: DecoderTraining) -> tuple[EvidenceBatch, MotionBatch]:
+def _validation(training: DecoderTraining) -> dict[str, tuple[EvidenceBatch, MotionBatch]]:
+    """Windows of validation clips with modelled errors, and held-out recorded ones if there are any."""
     from fasthmr.training.evidence import EvidenceSynthesis
     from fasthmr.training.mocap.packed import MocapSet
 
@@ -156,7 +160,17 @@ def _validation(training: DecoderTraining) -> tuple[EvidenceBatch, MotionBatch]:
         split="validation",
         severity=_SEVERITY,
     )
-    return synthesis.batch(training.validation_windows)
+    held = {"": synthesis.batch(training.validation_windows)}
+    if training.pairs is not None:
+        from fasthmr.training.evidence.paired import PairedEvidence, pair_files
+
+        try:
+            pair_files(training.pairs, held_out=True)
+        except BadInput:
+            return held  # too few files yet
+        recorded = PairedEvidence(training.pairs, 12345, training.config.vae.window, held_out=True)
+        held[_RECORDED] = recorded.batch(training.validation_windows)
+    return held
 
 
 class _Stages:
@@ -167,11 +181,14 @@ class _Stages:
         training: DecoderTraining,
         decoder: MotionDecoder,
         body: BodyModel,
-        held: tuple[EvidenceBatch, MotionBatch],
+        held: dict[str, tuple[EvidenceBatch, MotionBatch]],
         progress: Progress,
     ) -> None:
         self._training, self._decoder, self._body, self._progress = training, decoder, body, progress
-        self._held = (held[0].to(training.device), held[1].to(training.device))
+        self._held = {
+            name: (evidence.to(training.device), motion.to(training.device))
+            for name, (evidence, motion) in held.items()
+        }
         self._generator = torch.Generator().manual_seed(training.seed)
         self._runs: list[TrainingRun] = []
 
@@ -236,9 +253,13 @@ class _Stages:
         return loss + weights.error * parts["error"], parts
 
     def errors(self) -> dict[str, MotionError]:
-        """Errors on the validation windows, with the weights as they are."""
+        """Errors on the validation windows, with the weights as they are; "recorded_..." on recorded ones."""
         self._decoder.eval()
-        return motion_errors(self._decoder, *self._held, self._body)
+        return {
+            prefix + who: error
+            for prefix, windows in self._held.items()
+            for who, error in motion_errors(self._decoder, *windows, self._body).items()
+        }
 
     def card(self, errors: dict[str, MotionError]) -> dict[str, Any]:
         """What is kept with the weights."""
@@ -255,8 +276,8 @@ class _Stages:
         def validate() -> dict[str, float]:
             errors = self.errors()
             flat = {f"{who}_{key}": v for who, one in errors.items() for key, v in asdict(one).items()}
-            shown = {"vae": ["vae"], "networks": ["diffusion", "regressor"]}[name]
-            return {key: value for key, value in flat.items() if key.split("_")[0] in shown}
+            shown = {"vae": ("vae",), "networks": ("diffusion", "regressor")}[name]
+            return {k: value for k, value in flat.items() if k.removeprefix(_RECORDED).startswith(shown)}
 
         run = TrainingRun(
             name,
