@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Standing soles: no flicker about a half, and ramps instead of switches."""
+"""Standing soles: no flicker about a half, ramps instead of switches, none that move in the picture."""
 
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from fasthmr.placement.planted import planted_soles, softened
+from fasthmr.placement.planted import contacts_at_rest, planted_soles, softened
 
 
 def naive(contacts: np.ndarray) -> np.ndarray:
@@ -46,3 +47,37 @@ def test_ramps_keep_the_middle_of_a_step() -> None:
     assert (soft[:16, 0] == 0).all()
     assert np.abs(np.diff(soft[:, 0])).max() < 0.35
     np.testing.assert_array_equal(softened(np.ones((1, 2), bool), np.zeros(1)), np.ones((1, 2)))
+
+
+def soles_of(speed: np.ndarray, frame_rate: float) -> tuple[np.ndarray, np.ndarray]:
+    """Soles (90 frames, 1, 3) five metres off that start to move in the third second, and their times."""
+    times = np.arange(round(3 * frame_rate)) / frame_rate
+    way = np.maximum(times - 2, 0)[:, None] * speed
+    return (np.array([0.3, 0.9, 5.0]) + way)[:, None], times
+
+
+@pytest.mark.parametrize("frame_rate", [10.0, 30.0, 120.0])
+def test_contacts_of_moving_soles_are_not_believed(frame_rate: float) -> None:
+    soles, times = soles_of(np.array([1.5, 0, 0]), frame_rate)
+    found = contacts_at_rest(np.full((len(times), 1), 0.9), soles, times)[:, 0]
+    assert (found[times < 1.85] == 0.9).all()
+    assert (found[times > 2.15] < 0.01).all()
+
+
+def test_what_moves_along_the_view_stands_as_before() -> None:
+    toward = np.array([0.3, 0.9, 5.0])
+    soles, times = soles_of(toward / np.linalg.norm(toward), 30.0)
+    contacts = np.random.default_rng(0).random((len(times), 1))
+    np.testing.assert_allclose(contacts_at_rest(contacts, soles, times), contacts, atol=1e-6)
+
+
+def test_standing_soles_that_waver_a_little_stay_planted() -> None:
+    rng = np.random.default_rng(1)
+    soles = np.array([0.1, 0.9, 4.0]) + rng.normal(0, 0.005, (60, 4, 3))
+    found = contacts_at_rest(np.full((60, 4), 0.9), soles, np.arange(60) / 30)
+    assert planted_soles(found).all()
+
+
+def test_a_single_frame_keeps_its_contacts() -> None:
+    contacts = np.array([[0.2, 0.9]])
+    np.testing.assert_array_equal(contacts_at_rest(contacts, np.ones((1, 2, 3)), np.zeros(1)), contacts)

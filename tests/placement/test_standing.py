@@ -16,6 +16,7 @@ from fasthmr.evidence import BodyEstimate, Evidence
 from fasthmr.motion import Motion
 from fasthmr.placement import place
 from fasthmr.placement.figure import Figure
+from fasthmr.placement.planted import planted_soles
 from tests.decoder.landmark_fit.synthetic import BODY, INTRINSICS
 from tests.placement.synthetic_walk import Truth, seen, true_walk
 
@@ -114,7 +115,9 @@ def test_motion_file_camera_and_body_agree(truth: Truth) -> None:
     joints, _ = figure_of(motion).joints(BODY)
     camera = motion.world_from_camera[0]
     np.testing.assert_allclose(motion.joints_camera @ camera[:3, :3].T + camera[:3, 3], joints, atol=1e-4)
-    np.testing.assert_array_equal(motion.contacts, estimate.contacts)
+    assert (motion.contacts <= np.asarray(estimate.contacts) + 1e-6).all()
+    agree = planted_soles(motion.contacts) == planted_soles(np.asarray(estimate.contacts))
+    assert agree.mean() > 0.95  # soles that stand are believed to: noise is no motion
     lens = camera[:3, :3] @ [0, 0, 1]
     assert lens[2] == pytest.approx(-math.sin(0.3), abs=0.05)  # the camera in the file looks down
     assert motion.world_from_camera[0, 2, 3] == pytest.approx(1.5, abs=0.05)  # from where it is

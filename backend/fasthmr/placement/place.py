@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from fasthmr.placement.figure import Figure
 from fasthmr.placement.floor import contacts, floor_height
 from fasthmr.placement.gravity import level_out, mean_up, world_axes
 from fasthmr.placement.hands_and_feet import relax_hands
-from fasthmr.placement.planted import planted_soles
+from fasthmr.placement.planted import contacts_at_rest, planted_soles
 from fasthmr.placement.standing import stand
 
 
@@ -49,6 +50,10 @@ def place(
     figures = [_in_camera(estimate) for estimate in estimates]
     times = [evidence.timestamps for evidence in evidences]
     soles = [figure.soles(body) for figure in figures]
+    estimates = [
+        _at_rest(estimate, points, moments)
+        for estimate, points, moments in zip(estimates, soles, times, strict=True)
+    ]
     world_from_camera = np.eye(4)
     world_from_camera[:3, :3] = _axes(estimates, soles, times)
     belief = [_belief_in_feet(estimate) for estimate in estimates]
@@ -65,6 +70,14 @@ def place(
 def _in_camera(estimate: BodyEstimate) -> Figure:
     rotations = relax_hands(estimate.rotations.astype(np.float64))
     return Figure(rotations, estimate.translation.astype(np.float64), estimate.betas)
+
+
+def _at_rest(estimate: BodyEstimate, soles: np.ndarray, timestamps: np.ndarray) -> BodyEstimate:
+    """The estimate without contacts of soles that the picture shows in motion."""
+    if estimate.contacts is None:
+        return estimate
+    likely = contacts_at_rest(estimate.contacts.clip(0, 1), soles, timestamps)
+    return replace(estimate, contacts=likely.astype(np.float32))
 
 
 def _axes(
@@ -108,7 +121,7 @@ def _motion(
         belief = _belief_in_feet(estimate)
         standing = contacts(figure.soles(body), evidence.timestamps, belief)
     else:
-        standing = estimate.contacts.clip(0, 1)
+        standing = estimate.contacts
         figure = stand(figure, body, standing, evidence.timestamps, shift, estimate.confidence)
         joints_camera = (figure.joints(body)[0] - shift) @ rotation
     poses = roma.rotmat_to_rotvec(torch.from_numpy(figure.rotations)).numpy()

@@ -13,6 +13,40 @@ _ON: Final = 0.5
 _OFF: Final = 0.3
 # Time over which a sole that is set down becomes one that stands, seconds.
 _SETTLING: Final = 0.1
+# A sole that moves this fast across the view, m/s, is hardly believed to stand; over so many seconds.
+_MOVING: Final = 0.3
+_MOVING_SPAN: Final = 0.1
+
+
+def contacts_at_rest(contacts: np.ndarray, soles: np.ndarray, timestamps: np.ndarray) -> np.ndarray:
+    """Lower the likelihood of contacts whose soles the picture shows in motion.
+
+    A decoder tells contacts from how people usually move; in a jump or a somersault it is often wrong. While
+    the camera stands still, a sole that moves across the view does not stand. Motion along the view does not
+    count: the picture hardly shows it.
+
+    Args:
+        contacts: (T, K) likelihoods in 0..1.
+        soles: (T, K, 3) sole points in the camera frame, metres.
+        timestamps: (T,) seconds, increasing.
+
+    Returns:
+        (T, K) likelihoods, none higher than before.
+    """
+    if len(timestamps) < 2:
+        return contacts
+    step = float(np.median(np.diff(timestamps)))
+    reach = min(max(1, round(_MOVING_SPAN / step)), len(timestamps) - 1)
+    way = soles[reach:] - soles[:-reach]
+    toward = soles[reach:] / np.linalg.norm(soles[reach:], axis=-1, keepdims=True)
+    across = way - (way * toward).sum(-1, keepdims=True) * toward
+    speed = np.linalg.norm(across, axis=-1) / (timestamps[reach:] - timestamps[:-reach])[:, None]
+    # The calmer of the spans before and after: a sole stands from the frame in which it is set down.
+    least = np.full(contacts.shape, np.inf)
+    least[reach:] = speed
+    least[:-reach] = np.minimum(least[:-reach], speed)
+    least[~np.isfinite(least)] = 0  # in the middle of a clip that is shorter than two spans
+    return contacts * np.exp(-np.square(least / _MOVING))
 
 
 def planted_soles(contacts: np.ndarray) -> np.ndarray:
