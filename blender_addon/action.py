@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keys: the motion on the bones, how sure it is, and any other curves, written in bulk."""
+"""A take: the motion on the bones and how sure it is, as an action."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import bpy
 import numpy as np
 
 from .compat import Channels
+from .confidence import OBJECT_PATH, bone_path, key_confidence
+from .curves import write_curves
 from .motion_file import MotionFile
 from .resample import SceneSampling
 from .rest_figure import RestFigure, turns_of_figure
@@ -23,72 +25,48 @@ from .skeleton import JOINT_NAMES
 SLOT_NAME = "Recovered"
 """The same in every action, so that Blender finds the slot when one take is put in another's place."""
 
-CONFIDENCE = "confidence"
-"""Custom property of the armature: how sure the motion is at this frame, 0 to 1, over all joints."""
-
-JOINT_CONFIDENCE = "joint_confidence"
-"""Custom property of the armature: the same for each joint, in SMPL's order."""
-
-_LINEAR = bpy.types.Keyframe.bl_rna.properties["interpolation"].enum_items["LINEAR"].value
+ROOT_PATH = f'pose.bones["{JOINT_NAMES[0]}"].location'
+"""Data path of the root's location, from the armature object on."""
 
 
-def write_curves(
-    channels: Channels, data_path: str, group: str, frames: np.ndarray, values: np.ndarray
-) -> None:
-    """Key a property at every frame, with straight lines between.
+def turn_path(joint: str) -> str:
+    """Data path of a bone's rotation."""
+    return f'pose.bones["{joint}"].rotation_quaternion'
 
-    Args:
-        channels: the action's curves.
-        data_path: the property, from the data-block on.
-        group: name of the curves' group.
-        frames: (F,) scene frames, increasing.
-        values: (F,) for a single value, (F, N) for an array property.
-    """
-    keys = np.empty((len(frames), 2), np.float32)
-    keys[:, 0] = frames
-    linear = np.full(len(frames), _LINEAR, np.int32)
-    for index, column in enumerate(np.atleast_2d(values.T)):
-        curve = channels.new(data_path, index, group)
-        curve.keyframe_points.add(len(frames))
-        keys[:, 1] = column
-        curve.keyframe_points.foreach_set("co", keys.ravel())
-        curve.keyframe_points.foreach_set("interpolation", linear)
-        curve.update()
+
+WRITTEN = frozenset(
+    (ROOT_PATH, OBJECT_PATH, *(path(joint) for joint in JOINT_NAMES for path in (turn_path, bone_path)))
+)
+"""Data paths of all curves that a take may have; any other curve in its action is the user's."""
 
 
 def key_motion(
-    name: str, motion: MotionFile, figure: RestFigure, armature: bpy.types.Object, sampling: SceneSampling
+    channels: Channels,
+    motion: MotionFile,
+    figure: RestFigure,
+    armature: bpy.types.Object,
+    sampling: SceneSampling,
 ) -> bpy.types.Action:
-    """Key the armature with the motion, at every scene frame that the motion covers."""
+    """Key an armature with a motion, at every scene frame that the motion covers.
+
+    Args:
+        channels: the curves of an action that has no keys of a take yet.
+        motion: the motion.
+        figure: the body that the motion was made with.
+        armature: its rig, or an earlier one of the same person: the pelvis then goes where the motion has it.
+        sampling: the scene frames.
+    """
     # A turn D about the armature's axes is B^-1 D B in the axes of a bone with orientation B.
     rest = rest_quats(armature)
     turns = sampling.rotations(turns_of_figure(quat_from_rotvec(motion.poses)))
     quats = without_sign_jumps(quat_multiply(quat_inverse(rest), quat_multiply(turns, rest)))
     pelvis = figure.pelvis_in_world(sampling.values(motion.trans))
-    locations = (pelvis - figure.joints[0]) @ matrix_from_quat(rest[0])
+    rest_pelvis = np.array(armature.data.bones[JOINT_NAMES[0]].head_local)
+    locations = (pelvis - rest_pelvis) @ matrix_from_quat(rest[0])
 
-    channels = Channels(armature, name, SLOT_NAME)
-    for joint, joint_name in enumerate(JOINT_NAMES):
-        path = f'pose.bones["{joint_name}"]'
-        if joint == 0:
-            write_curves(channels, f"{path}.location", joint_name, sampling.frames, locations)
-        write_curves(channels, f"{path}.rotation_quaternion", joint_name, sampling.frames, quats[:, joint])
+    write_curves(channels, ROOT_PATH, JOINT_NAMES[0], sampling.frames, locations)
+    for joint, name in enumerate(JOINT_NAMES):
+        write_curves(channels, turn_path(name), name, sampling.frames, quats[:, joint])
     if motion.confidence is not None:
-        _key_confidence(channels, armature, sampling.frames, sampling.values(motion.confidence))
+        key_confidence(channels, armature, sampling.frames, sampling.values(motion.confidence))
     return channels.action
-
-
-def _key_confidence(
-    channels: Channels, armature: bpy.types.Object, frames: np.ndarray, confidence: np.ndarray
-) -> None:
-    """Custom properties that tell an artist where to look closely, and drivers what to trust."""
-    armature[CONFIDENCE] = 1.0
-    armature[JOINT_CONFIDENCE] = [1.0] * len(JOINT_NAMES)
-    descriptions = {
-        CONFIDENCE: "How sure the recovered motion is at this frame",
-        JOINT_CONFIDENCE: "How sure each joint is at this frame, pelvis first",
-    }
-    for name, description in descriptions.items():
-        armature.id_properties_ui(name).update(min=0.0, max=1.0, description=description)
-    write_curves(channels, f'["{CONFIDENCE}"]', "Confidence", frames, confidence.mean(axis=1))
-    write_curves(channels, f'["{JOINT_CONFIDENCE}"]', "Confidence", frames, confidence)

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import bpy
 import numpy as np
 
-from .action import SLOT_NAME, write_curves
+from .action import SLOT_NAME
 from .compat import Channels
+from .curves import write_curves
 from .motion_file import CameraTrack
 from .resample import sample_at_scene_frames
 from .rotations import quat_from_matrix, without_sign_jumps

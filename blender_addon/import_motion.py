@@ -14,15 +14,18 @@ from .action import key_motion
 from .array_file import ImportProblem
 from .backdrop import add_backdrop
 from .body_file import Body, open_body_path, read_body_file
-from .camera import build_camera, set_resolution
+from .camera import set_resolution
+from .clip_camera import clip_camera
 from .compat import NAME_BYTES
+from .lost_markers import set_markers
 from .mesh import build_mesh
-from .motion_file import MotionFile, read_motion_file
-from .provenance import provenance, stamp
+from .motion_file import CameraTrack, MotionFile, read_motion_file
+from .provenance import KEY, identity, provenance, stamp
 from .resample import sample_at_scene_frames, scene_rate
 from .rest_figure import RestFigure
 from .rig import build_armature
 from .rollback import undone_on_failure
+from .takes import Existing, NewTake, find_earlier, fit_for_take, missing_bones
 
 __all__ = ["ImportProblem", "ImportResult", "import_motion"]
 
@@ -34,13 +37,14 @@ class ImportResult:
     """What an import made.
 
     Attributes:
-        collection: holds everything below; named after the clip.
-        armatures: one a person, named ``<clip>.<person>``.
-        meshes: the skinned bodies, in the same order.
+        collection: holds what is new; named after the clip.
+        armatures: one a person, named ``<clip>.<person>`` unless it was there before.
+        meshes: the skinned bodies, in the same order; those of earlier armatures are not made again.
         actions: their motion, in the same order.
         camera: None when there is none in the files, or none was wanted.
         frame_range: first and last keyed scene frame.
         notes: what the user should know, though the import went well.
+        changes: what happened to what was there before, in words.
     """
 
     collection: bpy.types.Collection
@@ -50,6 +54,7 @@ class ImportResult:
     camera: bpy.types.Object | None
     frame_range: tuple[int, int]
     notes: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
 
 
 def import_motion(
@@ -61,6 +66,8 @@ def import_motion(
     start_frame: int | None = None,
     use_camera: bool = True,
     set_render_size: bool = False,
+    existing: Existing = "NEW",
+    use_nla: bool = False,
 ) -> ImportResult:
     """Import the people of one clip; all of it, or nothing at all.
 
@@ -75,6 +82,9 @@ def import_motion(
         start_frame: scene frame of the clip's first frame; the scene's start by default.
         use_camera: make the camera that filmed the clip, and make it the scene's.
         set_render_size: give the scene the footage's resolution.
+        existing: for people who are in the scene already: NEW makes another armature beside, REPLACE gives
+            the armature the new motion and keeps the old action, STACK also keeps that in a muted NLA track.
+        use_nla: put the motion into an NLA strip.
 
     Raises:
         ImportProblem: a file cannot be used; nothing has changed then.
@@ -84,28 +94,41 @@ def import_motion(
     bodies = _bodies(motions, Path(body_path) if body_path else None, notes)
     scene = context.scene
     start = scene.frame_start if start_frame is None else start_frame
-    fps = scene_rate(scene)
     clip = _short(motions[0].clip)
+    origins = [provenance(motion, body) for motion, (body, _) in zip(motions, bodies, strict=True)]
+    earlier = _earlier(context, origins, notes) if existing != "NEW" else [None] * len(motions)
 
-    armatures, meshes, actions, frames = [], [], [], []
+    armatures, meshes, actions, frames, changes = [], [], [], [], []
     camera = None
     with undone_on_failure(scene):
-        collection = bpy.data.collections.new(clip)
-        scene.collection.children.link(collection)
+        collection = _home(scene, clip, earlier)
         for number, (motion, (body, betas)) in enumerate(zip(motions, bodies, strict=True)):
-            name = f"{clip}.{motion.person}"
+            name, origin, armature = f"{clip}.{motion.person}", origins[number], earlier[number]
             figure = RestFigure.of(body, betas)
-            sampling = sample_at_scene_frames(motion.timestamps, fps, start)
-            armature = build_armature(context, name, figure, collection)
-            meshes.append(build_mesh(f"{name}.body", figure, armature, collection, number))
-            actions.append(key_motion(name, motion, figure, armature, sampling))
+            sampling = sample_at_scene_frames(motion.timestamps, scene_rate(scene), start)
+            if armature is None:
+                armature = build_armature(context, name, figure, collection)
+                meshes.append(build_mesh(f"{name}.body", figure, armature, collection, number))
+            else:
+                meshes += _bodies_on(armature)
+                notes += fit_for_take(armature, figure)
+            take = NewTake(armature, name, identity(origin))
+            actions.append(key_motion(take.channels, motion, figure, armature, sampling))
+            changes += take.put_in_place(stack=existing == "STACK", use_nla=use_nla)
+            set_markers(scene, armature, name, motion, scene_rate(scene), start)
             armatures.append(armature)
             frames += [int(sampling.frames[0]), int(sampling.frames[-1])]
-            origin = provenance(motion, body)
             for block in (armature, actions[-1], collection):
-                stamp(block, origin)
+                if block != scene.collection:
+                    stamp(block, origin)
         if use_camera:
-            camera = _camera(context, clip, motions, footage, start, set_render_size, notes, collection)
+            beside = None if existing == "NEW" else identity(origins[0])[0]
+            camera, is_new = clip_camera(scene, f"{clip}.camera", motions, start, collection, beside)
+            if camera is not None and is_new:
+                stamp(camera, origins[0])
+                _show_footage(camera, motions, footage, scene, start, notes)
+            if camera is not None and set_render_size:
+                set_resolution(scene.render, _track(motions))
     context.view_layer.update()
     return ImportResult(
         collection,
@@ -115,6 +138,7 @@ def import_motion(
         camera,
         (min(frames), max(frames)),
         tuple(dict.fromkeys(notes)),
+        tuple(changes),
     )
 
 
@@ -163,35 +187,62 @@ def _body_beside(motion: MotionFile) -> Path | None:
     return path
 
 
-def _camera(
-    context: bpy.types.Context,
-    clip: str,
+def _earlier(
+    context: bpy.types.Context, origins: Sequence[dict[str, str]], notes: list[str]
+) -> list[bpy.types.Object | None]:
+    """For each person the armature that is in the scene already and can take another motion."""
+    found: list[bpy.types.Object | None] = []
+    for origin in origins:
+        armature = find_earlier(context, identity(origin), [thing for thing in found if thing])
+        lacking = missing_bones(armature) if armature else []
+        if lacking:
+            notes.append(
+                f"{armature.name} has no bones {', '.join(lacking)} any more: the motion got an armature of "
+                "its own beside it."
+            )
+        found.append(None if lacking else armature)
+    return found
+
+
+def _home(
+    scene: bpy.types.Scene, clip: str, earlier: Sequence[bpy.types.Object | None]
+) -> bpy.types.Collection:
+    """Where new objects go: to the people who are there already, or into a collection for the clip."""
+    for armature in earlier:
+        if armature is not None:
+            ours = [collection for collection in armature.users_collection if KEY in collection]
+            return (ours or armature.users_collection)[0]
+    collection = bpy.data.collections.new(clip)
+    scene.collection.children.link(collection)
+    return collection
+
+
+def _bodies_on(armature: bpy.types.Object) -> list[bpy.types.Object]:
+    """The skins of an armature."""
+    return [thing for thing in armature.children if thing.type == "MESH"]
+
+
+def _track(motions: Sequence[MotionFile]) -> CameraTrack:
+    """What the first person who knows it says of the camera."""
+    return next(motion.camera for motion in motions if motion.camera is not None)
+
+
+def _show_footage(
+    camera: bpy.types.Object,
     motions: Sequence[MotionFile],
     footage: str | Path | None,
+    scene: bpy.types.Scene,
     start_frame: int,
-    set_render_size: bool,
     notes: list[str],
-    collection: bpy.types.Collection,
-) -> bpy.types.Object | None:
-    """The clip's camera, made the scene's own; None when no file tells of one."""
-    tracks = [(motion.timestamps, motion.camera) for motion in motions if motion.camera is not None]
-    if not tracks:
-        return None
-    scene, track = context.scene, tracks[0][1]
-    camera = build_camera(f"{clip}.camera", tracks, scene_rate(scene), start_frame, collection)
-    scene.camera = camera
-    if set_render_size:
-        set_resolution(scene.render, track)
-    if footage is not None:
-        try:
-            notes += add_backdrop(
-                camera.data, Path(footage), track.image_size, motions[0].frame_rate, scene.render, start_frame
-            )
-        except ImportProblem as problem:
-            notes.append(
-                f"{problem} The motion was imported without it."
-            )  # a picture is no reason to lose it
-    return camera
+) -> None:
+    """Put the footage behind the camera."""
+    if footage is None:
+        return
+    size, frame_rate = _track(motions).image_size, motions[0].frame_rate
+    try:
+        notes += add_backdrop(camera.data, Path(footage), size, frame_rate, scene.render, start_frame)
+    except ImportProblem as problem:  # a picture is no reason to lose the motion
+        notes.append(f"{problem} The motion was imported without it.")
 
 
 def _short(clip: str) -> str:

@@ -237,6 +237,28 @@ class RECOVER_MOTION_OT_import_motion(bpy.types.Operator, ImportHelper):
     set_render_size: bpy.props.BoolProperty(
         name="Footage Resolution", description="Set the scene's resolution to the footage's"
     )
+    existing: bpy.props.EnumProperty(
+        name="People Already Here",
+        description="What to do with people of this footage who are in the scene already",
+        items=(
+            ("NEW", "Import Beside", "Make another armature and body, and leave the earlier ones alone"),
+            (
+                "REPLACE",
+                "Replace Motion",
+                "Give the armature the new motion. The earlier action stays in the file under its name",
+            ),
+            (
+                "STACK",
+                "Stack in NLA",
+                "Give the armature the new motion, and keep the earlier one in a muted track of the NLA",
+            ),
+        ),
+        options={"SKIP_SAVE"},
+    )
+    use_nla: bpy.props.BoolProperty(
+        name="NLA Strip",
+        description="Put the motion into a strip of the Nonlinear Animation editor, ready for layers on top",
+    )
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -260,12 +282,16 @@ class RECOVER_MOTION_OT_import_motion(bpy.types.Operator, ImportHelper):
                 start_frame=self.start_frame if self.use_start_frame else None,
                 use_camera=self.use_camera,
                 set_render_size=self.set_render_size,
+                existing=self.existing,
+                use_nla=self.use_nla,
             )
         except ImportProblem as problem:
             self.report({"ERROR"}, str(problem))
             return {"CANCELLED"}
         for note in imported.notes:
             self.report({"WARNING"}, note)
+        for change in imported.changes:
+            self.report({"INFO"}, change)
         self.report({"INFO"}, f"Imported {in_words(imported)}")
         return {"FINISHED"}
 
@@ -284,6 +310,8 @@ class RECOVER_MOTION_OT_import_motion(bpy.types.Operator, ImportHelper):
         column = layout.column(heading="Camera")
         column.prop(self, "use_camera", text="Make the Camera")
         column.prop(self, "set_render_size")
+        layout.prop(self, "existing")
+        layout.prop(self, "use_nla")
 
     def _paths(self) -> list[Path]:
         """The chosen files; a script may give `filepath` alone."""

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 import bpy
 
 from .body_file import Body
-from .motion_file import MotionFile
+from .motion_file import MotionFile, clip_and_person
 
 KEY: Final = "recovered_from"
 """Custom property of the armature, the action and the collection."""
@@ -24,6 +26,7 @@ def provenance(motion: MotionFile, body: Body) -> dict[str, str]:
     known = {
         **motion.meta,
         "motion_file": motion.path.name,
+        "person": motion.person,
         "body": motion.meta.get("body", body.name),
         "body_shown": body.name,
         "body_licence": body.licence,
@@ -38,3 +41,20 @@ def provenance(motion: MotionFile, body: Body) -> dict[str, str]:
 def stamp(block: bpy.types.ID, origin: dict[str, str]) -> None:
     """Write the provenance on a data-block."""
     block[KEY] = origin
+
+
+def identity(origin: Mapping[str, str]) -> tuple[str, str]:
+    """Who a motion is of: the footage and the person in it.
+
+    Args:
+        origin: a `provenance`, or what `stamp` wrote.
+
+    Returns:
+        The footage's SHA-256, or the motion file's name when it does not say, and "person01" and so on.
+    """
+    try:
+        footage = json.loads(origin.get("footage", "{}")).get("sha256")
+    except (ValueError, AttributeError):  # somebody's own file, with a mere name for the footage
+        footage = None
+    file = str(origin.get("motion_file", ""))
+    return str(footage or file), str(origin.get("person") or clip_and_person(Path(file))[1])

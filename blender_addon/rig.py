@@ -13,6 +13,7 @@ import bpy
 import numpy as np
 from mathutils import Vector
 
+from .bone_look import dress_bones
 from .edit_mode import edit_mode
 from .rest_figure import FORWARD, UP, RestFigure
 from .rotations import quat_from_matrix
@@ -44,6 +45,7 @@ def build_armature(
                 bone.use_connect = np.array_equal(tails[PARENTS[joint]], figure.joints[joint])
     for bone in thing.pose.bones:
         bone.rotation_mode = "QUATERNION"
+    dress_bones(context.scene, thing, figure)
     return thing
 
 

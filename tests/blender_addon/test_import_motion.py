@@ -8,9 +8,10 @@ import bpy
 import numpy as np
 import pytest
 from recover_motion import import_motion as module
-from recover_motion.action import CONFIDENCE, JOINT_CONFIDENCE
+from recover_motion.action import WRITTEN
 from recover_motion.array_file import ImportProblem
 from recover_motion.compat import curves_of
+from recover_motion.confidence import CONFIDENCE, bone_path
 from recover_motion.import_motion import ImportResult, import_motion
 from recover_motion.provenance import KEY
 from smpl_reference import (
@@ -185,12 +186,18 @@ def test_keys(scene, synthetic, tmp_path):
     curves = {(curve.data_path, curve.array_index): curve for curve in curves_of(armature)}
     expected = {(f'pose.bones["{name}"].rotation_quaternion', axis) for name in NAMES for axis in range(4)}
     expected |= {('pose.bones["pelvis"].location', axis) for axis in range(3)}
-    expected |= {(f'["{CONFIDENCE}"]', 0)} | {(f'["{JOINT_CONFIDENCE}"]', joint) for joint in range(24)}
-    assert set(curves) == expected
-    for (path, _), curve in curves.items():
-        assert [key.co.x for key in curve.keyframe_points] == [1, 2, 3, 4, 5, 6]
+    sure = {(f'["{CONFIDENCE}"]', 0)} | {(bone_path(name), 0) for name in NAMES}
+    assert set(curves) == expected | sure
+    assert {path for path, _ in curves} == WRITTEN
+    for (path, axis), curve in curves.items():
+        frames = [key.co.x for key in curve.keyframe_points]
+        if (path, axis) in sure:
+            assert (frames[0], frames[-1]) == (1, 6)
+            assert curve.group.name == "Confidence"
+        else:
+            assert frames == [1, 2, 3, 4, 5, 6]
+            assert curve.group.name == path.split('"')[1]
         assert {key.interpolation for key in curve.keyframe_points} == {"LINEAR"}
-        assert curve.group.name == (path.split('"')[1] if path.startswith("pose") else "Confidence")
     assert {bone.rotation_mode for bone in armature.pose.bones} == {"QUATERNION"}
     assert result.actions[0] == armature.animation_data.action
 
@@ -217,8 +224,9 @@ def test_confidence_is_animated(scene, synthetic, tmp_path):
     path = write_motion(tmp_path / "clip.person01.npz")
     armature = import_motion(bpy.context, [path], body_path=synthetic.path).armatures[0]
     scene.frame_set(4)
-    assert armature[CONFIDENCE] == pytest.approx(confidence[3].mean(), abs=1e-6)
-    np.testing.assert_allclose(list(armature[JOINT_CONFIDENCE]), confidence[3], atol=1e-6)
+    assert armature[CONFIDENCE] == pytest.approx(confidence[3].mean(), abs=0.0201)
+    stored = [armature.pose.bones[name][CONFIDENCE] for name in NAMES]
+    np.testing.assert_allclose(stored, confidence[3], atol=0.0201)
     assert armature.id_properties_ui(CONFIDENCE).as_dict()["max"] == 1.0
 
 
