@@ -29,11 +29,17 @@ _RING, _BOX, _BALL = "ring", "box", "ball"
 _SHAPE_OF: Final = {
     "pelvis": _BOX,
     "head": _BALL,
-    **{f"{side}_{part}": _BOX for side in ("left", "right") for part in ("ankle", "foot", "hand")},
+    **{f"{side}_{part}": _BOX for side in ("left", "right") for part in ("foot", "hand")},
 }
 
 _ROOM = 1.12
 """Shapes stand this much off the skin, to be seen and picked."""
+
+_NARROWEST = 0.05
+"""Half the least width of a shape, in lengths of the bone."""
+
+_ENOUGH = 8
+"""Vertices that tell how thick a limb is."""
 
 _NO_SKIN = 0.25
 """Half the width of the shape of a bone without skin of its own, in lengths of the bone."""
@@ -92,12 +98,12 @@ def _extent(bone: bpy.types.Bone, skin: np.ndarray, kind: str) -> tuple[np.ndarr
     points = (skin - np.array(bone.head_local)) @ np.array(bone.matrix_local.to_3x3())
     if kind == _RING:
         near = points[np.abs(points[:, 1] / length - 0.5) < 0.25]
-        points = near if len(near) else points
+        points = near if len(near) >= _ENOUGH else points
     if not len(points):
         return np.array([0, length / 2, 0]), np.full(3, _NO_SKIN * length)
     low, high = points.min(axis=0), points.max(axis=0)
     centre, half = (low + high) / 2, _ROOM * (high - low) / 2
-    half = np.maximum(half, 0.05 * length)
+    half = np.maximum(half, _NARROWEST * length)
     if kind == _RING:
         centre[1], half[1] = length / 2, half[[0, 2]].mean()
     return centre, half

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The camera of a clip that may be in the scene already: used again if it is the same, never changed.
 
-A better run may place the camera elsewhere. It then gets a camera of its own beside the earlier one, which the
-user may have edited, and with which the earlier take agrees.
+A better run may place the camera elsewhere. It then gets a camera of its own beside the earlier one, which
+the user may have edited, and with which the earlier take agrees.
 """
 
 from __future__ import annotations

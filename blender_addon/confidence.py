@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How sure the motion is, as animated properties: where an artist should look closely, what drivers can trust.
+"""How sure the motion is, as animated properties: where to look closely, and what drivers can trust.
 
 The armature object has the mean of all joints, each pose bone its own. Both are called `confidence`, reach
 from 0 (lost) to 1, and are keyed in the take's action in a group of their own. Confidence flickers from frame

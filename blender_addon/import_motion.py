@@ -126,6 +126,10 @@ def import_motion(
             camera, is_new = clip_camera(scene, f"{clip}.camera", motions, start, collection, beside)
             if camera is not None and is_new:
                 stamp(camera, origins[0])
+                if any(armature is not None for armature in earlier):
+                    changes.append(
+                        f"{camera.name} is new: this motion was seen by another camera than before."
+                    )
                 _show_footage(camera, motions, footage, scene, start, notes)
             if camera is not None and set_render_size:
                 set_resolution(scene.render, _track(motions))
