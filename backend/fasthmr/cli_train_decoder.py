@@ -37,6 +37,9 @@ def add_commands(trains: Any) -> None:
     decoder.add_argument("--pairs-share", type=float, metavar="S", help="their share of the batches (0.3)")
     decoder.add_argument("--start-from", type=Path, metavar="FILE", help="weights to fine-tune")
     decoder.add_argument("--learning-rate", type=float, metavar="R", help="highest (0.0005)")
+    decoder.add_argument(
+        "--only", dest="trained", choices=["denoiser", "regressor"], help="train one network instead of both"
+    )
     decoder.add_argument("--width", type=int, metavar="N", help="of all networks (denoiser 256, VAE 192)")
     decoder.add_argument("--depth", type=int, metavar="N", help="layers (denoiser 6, regressor 8)")
     decoder.add_argument("--seed", type=int, metavar="N", help="of everything drawn (0)")
@@ -58,6 +61,7 @@ _SETTINGS = (
     "pairs_share",
     "start_from",
     "learning_rate",
+    "trained",
     "seed",
     "precision",
     "threads",

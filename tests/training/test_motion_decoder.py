@@ -216,6 +216,13 @@ def test_training_goes_on_and_may_be_fine_tuned(training: DecoderTraining, tmp_p
     change = (fine["regressor.to_motion.weight"] - begun["regressor.to_motion.weight"]).abs().max()
     assert 0 < change < 0.1
 
+    alone = replace(tuned, out=tmp_path / "alone", trained="regressor")
+    train_decoder(alone)
+    assert (alone.out / "regressor.state.pt").is_file()
+    only = weights_of(alone.out / "motion_decoder.safetensors")
+    changed = {name.split(".")[0] for name, one in only.items() if not torch.equal(one, begun[name])}
+    assert changed == {"regressor"}
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", ["vae", "networks"])
@@ -234,6 +241,8 @@ def test_what_cannot_be_is_refused(training: DecoderTraining, tmp_path: Path) ->
         train_decoder(replace(training, mocap=tmp_path / "none"))
     with pytest.raises(BadCall, match="fp3"):
         train_decoder(replace(training, precision="fp3"))
+    with pytest.raises(BadCall, match="no network 'vae'"):
+        train_decoder(replace(training, trained="vae"))
 
 
 def test_missing_pairs_are_said_though_another_process_reads_them(

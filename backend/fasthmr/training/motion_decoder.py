@@ -24,7 +24,7 @@ from fasthmr.decoder.motion_decoder import DecoderConfig, MotionDecoder, load_de
 from fasthmr.decoder.networks import Read
 from fasthmr.decoder.transformer import SkipTransformer
 from fasthmr.device import choose_precision
-from fasthmr.errors import BadInput
+from fasthmr.errors import BadCall, BadInput
 from fasthmr.progress import Progress
 from fasthmr.training.batch_stream import BatchStream
 from fasthmr.training.motion_losses import LossWeights, Truth, error_likelihood, motion_loss, truth_of
@@ -32,6 +32,8 @@ from fasthmr.training.motion_validation import MotionError, motion_errors
 from fasthmr.training.training_run import TrainingRun
 
 NETWORKS: Final = ("vae", "denoiser", "regressor")
+#: What the time after the VAE may go to.
+TRAINED: Final = ("both", "denoiser", "regressor")
 # How often each channel of evidence is left out of a batch's window; one at a time.
 _CHANNEL_LOSS: Final = 0.08
 _BATCHES_TO_BEGIN: Final = 48
@@ -55,6 +57,7 @@ class DecoderTraining:
         pairs_share: share of the batches that come from there.
         start_from: weights of a motion decoder to go on from (fine-tuning), or None; its sizes are taken.
         learning_rate: highest.
+        trained: "both" networks, or one of :data:`TRAINED` alone, which then has all the time of ``minutes``.
         seed: of everything drawn.
         device: "cpu", "cuda", ...
         precision: of the transformers' products: "auto", "fp32" or "bf16"; sums and losses stay in fp32.
@@ -73,6 +76,7 @@ class DecoderTraining:
     pairs_share: float = 0.3
     start_from: Path | None = None
     learning_rate: float = 5e-4
+    trained: str = "both"
     seed: int = 0
     device: str = "cpu"
     precision: str = "auto"
@@ -91,10 +95,12 @@ def train_decoder(training: DecoderTraining, progress: Progress | None = None) -
 
     Raises:
         BadInput: the mocap set or the recorded pairs are missing or damaged.
-        BadCall: there is no such precision.
+        BadCall: there is no such precision, or no such network.
         Cancelled: the user cancelled; the state is kept.
     """
     progress = progress or Progress()
+    if training.trained not in TRAINED:
+        raise BadCall(f"There is no network '{training.trained}' to train: choose {', '.join(TRAINED)}.")
     if training.threads:
         torch.set_num_threads(training.threads)
     torch.manual_seed(training.seed)
@@ -217,9 +223,12 @@ class _Stages:
             run.keep({"latents": 1.0})
 
     def networks(self, stream: BatchStream) -> None:
-        """Train denoiser and regressor, each with its own optimiser, on the same batches."""
+        """Train denoiser and regressor on the same batches, or one of them alone."""
         training, decoder = self._training, self._decoder
-        run = self._run("networks", training.minutes, [decoder.denoiser, decoder.regressor])
+        both = {"denoiser": decoder.denoiser, "regressor": decoder.regressor}
+        chosen = {name: one for name, one in both.items() if training.trained in ("both", name)}
+        name = "networks" if len(chosen) > 1 else training.trained
+        run = self._run(name, training.minutes, list(chosen.values()))
         if run.state.step == 0 and training.start_from is None:
             self._begin_networks(stream)
         weights = LossWeights()
@@ -228,18 +237,25 @@ class _Stages:
             truth = truth_of(motion, evidence, self._body)
             features = self._with_losses_of_channels(evidence)
             now = weights if training.start_from else weights.eased(run.done)
-            clean = decoder.vae.encode(truth.features)
-            noisy, times, wanted = decoder.training_latents(clean, self._generator)
-            velocity, read = decoder.denoiser(features, noisy, times)
-            latent_error = (velocity - wanted).square().mean()
-            made = decoder.vae.decode(decoder.schedule.clean(noisy, velocity, times))
-            diffusion, parts = self._loss(made, read, truth, evidence, now)
-            made, read = decoder.regress(features)
-            regression, others = self._loss(made, read, truth, evidence, now)
-            logged = {f"diffusion_{name}": one for name, one in parts.items()}
-            logged |= {f"regressor_{name}": one for name, one in others.items()}
+            losses: list[Tensor] = []
+            logged: dict[str, Tensor] = {}
+            if "denoiser" in chosen:
+                clean = decoder.vae.encode(truth.features)
+                noisy, times, wanted = decoder.training_latents(clean, self._generator)
+                velocity, read = decoder.denoiser(features, noisy, times)
+                latent_error = (velocity - wanted).square().mean()
+                made = decoder.vae.decode(decoder.schedule.clean(noisy, velocity, times))
+                diffusion, parts = self._loss(made, read, truth, evidence, now)
+                losses += [diffusion, _LATENTS * latent_error]
+                logged |= {"latents": latent_error}
+                logged |= {f"diffusion_{part}": one for part, one in parts.items()}
+            if "regressor" in chosen:
+                made, read = decoder.regress(features)
+                regression, parts = self._loss(made, read, truth, evidence, now)
+                losses.append(regression)
+                logged |= {f"regressor_{part}": one for part, one in parts.items()}
             # Adam does not mind the sum: the two share no weights.
-            run.step(diffusion + _LATENTS * latent_error + regression, {"latents": latent_error, **logged})
+            run.step(torch.stack(losses).sum(), logged)
         run.use_average()
 
     def _loss(
@@ -276,7 +292,7 @@ class _Stages:
         def validate() -> dict[str, float]:
             errors = self.errors()
             flat = {f"{who}_{key}": v for who, one in errors.items() for key, v in asdict(one).items()}
-            shown = {"vae": ("vae",), "networks": ("diffusion", "regressor")}[name]
+            shown = ("vae",) if name == "vae" else ("diffusion", "regressor")
             return {k: value for k, value in flat.items() if k.removeprefix(_RECORDED).startswith(shown)}
 
         run = TrainingRun(
