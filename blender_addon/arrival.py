@@ -14,6 +14,7 @@ import bpy
 from . import job_form
 from .import_motion import ImportProblem, ImportResult, import_motion
 from .jobs import Job
+from .takes import Existing
 
 # in other modes the undo system keeps the edited data alone, and new objects would get lost between its steps
 MODES_TO_IMPORT_IN = ("OBJECT", "POSE")
@@ -29,19 +30,25 @@ class Destination:
         footage: the footage, for the camera's background.
         use_camera: make the matching camera.
         set_render_size: set the scene's resolution to the footage's.
+        existing: what to do with people who are in the scene already; see `import_motion`.
+        use_nla: put the motion into NLA strips.
     """
 
     scene: int
     footage: Path
     use_camera: bool = True
     set_render_size: bool = False
+    existing: Existing = "NEW"
+    use_nla: bool = False
 
     @classmethod
     def of(cls, scene: bpy.types.Scene) -> "Destination | None":
         """The destination that a scene's form describes; None as long as it names no footage."""
         form = scene.recover_motion
         footage = job_form.footage_of(form)
-        return footage and cls(scene.session_uid, footage, form.use_camera, form.set_render_size)
+        return footage and cls(
+            scene.session_uid, footage, form.use_camera, form.set_render_size, form.existing, form.use_nla
+        )
 
     def find_scene(self) -> bpy.types.Scene | None:
         """The scene, if it is still there."""
@@ -88,6 +95,8 @@ def import_result(job: Job, destination: Destination) -> None:
                 body_path=Path(body) if body else None,
                 use_camera=destination.use_camera,
                 set_render_size=destination.set_render_size,
+                existing=destination.existing,
+                use_nla=destination.use_nla,
             )
         except ImportProblem as problem:
             job.import_failed(f"Recovered, but not imported: {problem}")
@@ -98,7 +107,7 @@ def import_result(job: Job, destination: Destination) -> None:
             return
         if not bpy.app.background:
             bpy.ops.ed.undo_push(message="Recover Motion")
-    job.imported(f"Recovered {in_words(imported)}", imported.notes)
+    job.imported(f"Recovered {in_words(imported)}", imported.notes + imported.changes)
 
 
 def in_words(imported: ImportResult) -> str:

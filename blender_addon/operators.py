@@ -18,6 +18,7 @@ from .arrival import MODES_TO_IMPORT_IN, Destination, in_words
 from .backend_location import BackendProblem
 from .import_motion import ImportProblem, import_motion
 from .jobs import Job, State
+from .take_choices import EXISTING, USE_NLA
 
 
 class _Asking:
@@ -237,28 +238,8 @@ class RECOVER_MOTION_OT_import_motion(bpy.types.Operator, ImportHelper):
     set_render_size: bpy.props.BoolProperty(
         name="Footage Resolution", description="Set the scene's resolution to the footage's"
     )
-    existing: bpy.props.EnumProperty(
-        name="People Already Here",
-        description="What to do with people of this footage who are in the scene already",
-        items=(
-            ("NEW", "Import Beside", "Make another armature and body, and leave the earlier ones alone"),
-            (
-                "REPLACE",
-                "Replace Motion",
-                "Give the armature the new motion. The earlier action stays in the file under its name",
-            ),
-            (
-                "STACK",
-                "Stack in NLA",
-                "Give the armature the new motion, and keep the earlier one in a muted track of the NLA",
-            ),
-        ),
-        options={"SKIP_SAVE"},
-    )
-    use_nla: bpy.props.BoolProperty(
-        name="NLA Strip",
-        description="Put the motion into a strip of the Nonlinear Animation editor, ready for layers on top",
-    )
+    existing: EXISTING
+    use_nla: USE_NLA
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:

@@ -94,6 +94,8 @@ class RECOVER_MOTION_PT_options(_Sidebar, bpy.types.Panel):
         column = layout.column(heading="Import")
         column.prop(form, "use_camera")
         column.prop(form, "set_render_size")
+        column.prop(form, "use_nla")
+        layout.prop(form, "existing")
 
 
 class RECOVER_MOTION_PT_import(_Sidebar, bpy.types.Panel):

@@ -15,6 +15,7 @@ import bpy
 from . import session
 from .compat import RELATIVE_PATH
 from .jobs import Job
+from .take_choices import EXISTING, USE_NLA
 
 
 class RECOVER_MOTION_PG_person(bpy.types.PropertyGroup):
@@ -87,6 +88,8 @@ class RECOVER_MOTION_PG_form(bpy.types.PropertyGroup):
     set_render_size: bpy.props.BoolProperty(
         name="Footage Resolution", description="Set the scene's resolution to the footage's"
     )
+    existing: EXISTING
+    use_nla: USE_NLA
 
 
 def _running_job(manager: bpy.types.WindowManager) -> Job | None:

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import recover_motion
 from recover_motion import import_motion as module
+from recover_motion.arrival import Destination, import_result
 from recover_motion.compat import HAS_SLOTS, Channels, Placed, curves_of
 from recover_motion.curves import write_curves
 from recover_motion.import_motion import import_motion
+from recover_motion.jobs import Job, State
 from recover_motion.provenance import KEY, identity
 from smpl_reference import NAMES, BodyArrays, forward_kinematics, level_camera, motion_arrays, write_motion
 
@@ -432,3 +434,38 @@ def test_a_saved_file_opened_again_moves_the_same(bring, body, tmp_path, use_nla
     assert "clip.person01" in bpy.data.actions
     assert bring(3, existing="REPLACE").armatures == (armature,)
     assert off(armature, body, 3) < MILLIMETRE
+
+
+def test_the_importer_says_what_happened(addon, body, tmp_path, capfd):
+    path = write_motion(tmp_path / "clip.person01.npz", betas=SHAPE)
+    for existing in ("NEW", "REPLACE"):
+        bpy.ops.recover_motion.import_motion(filepath=str(path), body=str(body.path), existing=existing)
+    said = capfd.readouterr().out
+    assert 'Info: clip.person01 moves by "clip.person01.001" now.' in said
+    assert len([thing for thing in bpy.data.objects if thing.type == "ARMATURE"]) == 1
+    settings = bpy.ops.recover_motion.import_motion.get_rna_type().properties
+    assert settings["existing"].default == "NEW"
+    assert settings["use_nla"].default is False
+
+
+@pytest.mark.parametrize("existing", ["NEW", "STACK"])
+def test_a_job_brings_its_result_in_as_the_form_says(addon, body, tmp_path, existing):
+    scene = bpy.context.scene
+    path = write_motion(tmp_path / "clip.person01.npz", betas=SHAPE)
+    import_motion(bpy.context, [path], body_path=body.path)
+    scene.recover_motion.footage = str(tmp_path / "clip.mp4")
+    scene.recover_motion.existing = existing
+    scene.recover_motion.use_nla = True
+    job = Job("recover", {}, imports=True)
+    job.result = {"motions": [str(path)], "body": str(body.path)}
+    import_result(job, Destination.of(scene))
+    assert job.state is State.DONE
+    armatures = [thing for thing in bpy.data.objects if thing.type == "ARMATURE"]
+    tracks = [track.mute for track in armatures[-1].animation_data.nla_tracks]
+    if existing == "STACK":
+        assert len(armatures) == 1
+        assert tracks == [True, False]
+        assert any("is kept in the muted NLA track" in detail for detail in job.details)
+    else:
+        assert len(armatures) == 2
+        assert tracks == [False]
