@@ -2,7 +2,7 @@
 """How the bones look: wire shapes around the limbs, a colour for each side, collections to hide and show.
 
 Nothing here moves anything. The shapes are made once for a file and shared by all armatures; they live in a
-collection of their own that is neither drawn nor rendered nor exported with the scene.
+hidden collection of their own outside of the scenes, so that they are neither rendered nor exported.
 """
 
 from __future__ import annotations
@@ -59,11 +59,10 @@ def collection_of(bone: str) -> str:
     return f"{side.title()} {'Arm' if bone.endswith(_ARM) else 'Leg'}"
 
 
-def dress_bones(scene: bpy.types.Scene, armature: bpy.types.Object, figure: RestFigure) -> None:
+def dress_bones(armature: bpy.types.Object, figure: RestFigure) -> None:
     """Give an armature's bones their collections, colours and shapes.
 
     Args:
-        scene: where the collection of the shapes is linked when it is not there yet.
         armature: the rig of the figure.
         figure: its skin says how large the shapes must be.
     """
@@ -75,7 +74,7 @@ def dress_bones(scene: bpy.types.Scene, armature: bpy.types.Object, figure: Rest
         collections[collection_of(name)].assign(bone)
         bone.color.palette = PALETTES[side_of(name)]
 
-    shapes = _shapes(scene)
+    shapes = _shapes()
     skinned_by = figure.body.weights.argmax(axis=1)
     for pose_bone in armature.pose.bones:
         kind = _SHAPE_OF.get(pose_bone.name, _RING)
@@ -109,14 +108,14 @@ def _extent(bone: bpy.types.Bone, skin: np.ndarray, kind: str) -> tuple[np.ndarr
     return centre, half
 
 
-def _shapes(scene: bpy.types.Scene) -> dict[str, bpy.types.Object]:
+def _shapes() -> dict[str, bpy.types.Object]:
     """The shared shapes; those that are not there yet are made."""
     found = {
         thing[SHAPE_KEY]: thing for thing in bpy.data.objects if SHAPE_KEY in thing and not thing.library
     }
     missing = [kind for kind in (_RING, _BOX, _BALL) if kind not in found]
     if missing:
-        collection = _shape_collection(scene)
+        collection = _shape_collection()
         for kind in missing:
             points, edges = _wire(kind)
             mesh = bpy.data.meshes.new(f"{_COLLECTION_NAME}.{kind}")
@@ -127,16 +126,14 @@ def _shapes(scene: bpy.types.Scene) -> dict[str, bpy.types.Object]:
     return found
 
 
-def _shape_collection(scene: bpy.types.Scene) -> bpy.types.Collection:
+def _shape_collection() -> bpy.types.Collection:
     for collection in bpy.data.collections:
         if SHAPE_KEY in collection and not collection.library:
             return collection
     collection = bpy.data.collections.new(_COLLECTION_NAME)
     collection[SHAPE_KEY] = "collection"
-    collection.hide_viewport = collection.hide_render = True
-    scene.collection.children.link(collection)
-    for layer in scene.view_layers:  # exporters write what is in the view layer, hidden or not
-        layer.layer_collection.children[collection.name].exclude = True
+    collection.use_fake_user = True  # in no scene: glTF would export the shapes as empty nodes
+    collection.hide_viewport = collection.hide_render = True  # should a user link it to one
     return collection
 
 

@@ -14,6 +14,7 @@ import bpy
 
 from .compat import shader_nodes
 from .confidence import CONFIDENCE, OBJECT_PATH
+from .mesh import rig_of
 from .provenance import KEY
 
 SHOWN: Final = "recover_motion_confidence"
@@ -36,11 +37,10 @@ def bodies_with_confidence(scene: bpy.types.Scene) -> list[bpy.types.Object]:
     return [
         thing
         for thing in scene.objects
-        if thing.type == "MESH"
-        and thing.library is None
-        and thing.parent is not None
-        and KEY in thing.parent
-        and CONFIDENCE in thing.parent
+        if thing.library is None
+        and (armature := rig_of(thing)) is not None
+        and KEY in armature
+        and CONFIDENCE in armature
     ]
 
 
@@ -55,8 +55,9 @@ def show(body: bpy.types.Object) -> None:
         return
     body[CONFIDENCE] = 1.0
     body.id_properties_ui(CONFIDENCE).update(min=0.0, max=1.0, description="Follows the armature's")
-    _follow(body.driver_add(OBJECT_PATH), body.parent)
-    material = _material(f"{body.name}.confidence", body.parent)
+    armature = rig_of(body)
+    _follow(body.driver_add(OBJECT_PATH), armature)
+    material = _material(f"{body.name}.confidence", armature)
     for index, slot in enumerate(body.material_slots):
         if slot.link == "OBJECT":
             body[f"{_HIDDEN}_{index}"] = slot.material or ""
@@ -157,7 +158,7 @@ class RECOVER_MOTION_OT_show_confidence(bpy.types.Operator):
         """Show it on all, or hide it on all when all show it."""
         bodies = bodies_with_confidence(context.scene)
         selected = set(context.view_layer.objects.selected)
-        bodies = [body for body in bodies if body in selected or body.parent in selected] or bodies
+        bodies = [body for body in bodies if body in selected or rig_of(body) in selected] or bodies
         change = hide if all(is_shown(body) for body in bodies) else show
         for body in bodies:
             change(body)
@@ -184,7 +185,7 @@ class RECOVER_MOTION_PT_result(bpy.types.Panel):
         shown = any(is_shown(body) for body in bodies_with_confidence(context.scene))
         layout.operator("recover_motion.show_confidence", depress=shown, icon="COLOR")
         thing = context.object
-        owner = thing.parent if thing is not None and thing.type == "MESH" else thing
+        owner = thing and (rig_of(thing) or thing)
         if owner is None or KEY not in owner or CONFIDENCE not in owner:
             return
         layout.progress(factor=owner[CONFIDENCE], text=f"{owner.name}: {owner[CONFIDENCE]:.0%}")

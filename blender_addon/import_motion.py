@@ -18,7 +18,7 @@ from .camera import set_resolution
 from .clip_camera import clip_camera
 from .compat import NAME_BYTES
 from .lost_markers import set_markers
-from .mesh import build_mesh
+from .mesh import build_mesh, rig_of
 from .motion_file import CameraTrack, MotionFile, read_motion_file
 from .provenance import KEY, identity, provenance, stamp
 from .resample import sample_at_scene_frames, scene_rate
@@ -110,7 +110,7 @@ def import_motion(
                 armature = build_armature(context, name, figure, collection)
                 meshes.append(build_mesh(f"{name}.body", figure, armature, collection, number))
             else:
-                meshes += _bodies_on(armature)
+                meshes += [thing for thing in armature.children if rig_of(thing) == armature]
                 notes += fit_for_take(armature, figure)
             take = NewTake(armature, name, identity(origin))
             actions.append(key_motion(take.channels, motion, figure, armature, sampling))
@@ -219,11 +219,6 @@ def _home(
     collection = bpy.data.collections.new(clip)
     scene.collection.children.link(collection)
     return collection
-
-
-def _bodies_on(armature: bpy.types.Object) -> list[bpy.types.Object]:
-    """The skins of an armature."""
-    return [thing for thing in armature.children if thing.type == "MESH"]
 
 
 def _track(motions: Sequence[MotionFile]) -> CameraTrack:

@@ -61,6 +61,12 @@ def build_mesh(
     return thing
 
 
+def rig_of(thing: bpy.types.Object) -> bpy.types.Object | None:
+    """The armature that deforms a mesh; None for anything else."""
+    modifiers = (modifier for modifier in thing.modifiers if modifier.type == "ARMATURE")
+    return next((modifier.object for modifier in modifiers if modifier.object is not None), None)
+
+
 def _add_uvs(mesh: bpy.types.Mesh, figure: RestFigure) -> None:
     if figure.body.uvs is None or figure.body.uv_faces is None:
         return

@@ -45,7 +45,7 @@ def build_armature(
                 bone.use_connect = np.array_equal(tails[PARENTS[joint]], figure.joints[joint])
     for bone in thing.pose.bones:
         bone.rotation_mode = "QUATERNION"
-    dress_bones(context.scene, thing, figure)
+    dress_bones(thing, figure)
     return thing
 
 

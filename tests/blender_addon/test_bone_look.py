@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """bone_look.py: shapes, colours and collections of the bones; and that nothing moves for them."""
 
+import json
+
 import bpy
 import numpy as np
 import pytest
@@ -76,7 +78,33 @@ def test_shapes_are_shared_and_hidden(scene, figure):
     (collection,) = [one for one in bpy.data.collections if SHAPE_KEY in one]
     assert collection.hide_render
     assert collection.hide_viewport
-    assert scene.collection.children[:] == [collection]
+    assert len(scene.collection.children) == 0
+    assert collection.use_fake_user
+
+
+def test_shapes_can_be_drawn_though_no_scene_has_them(armature):
+    posed = armature.evaluated_get(bpy.context.evaluated_depsgraph_get())
+    for bone in posed.pose.bones:
+        assert bone.custom_shape.is_evaluated  # what is drawn is the depsgraph's
+        assert bone.custom_shape.original in shapes()
+        assert len(bone.custom_shape.data.edges) > 0
+
+
+def test_a_saved_file_has_its_shapes(armature, tmp_path):
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "scene.blend"))
+    assert len(shapes()) == 3
+    assert all(SHAPE_KEY in bone.custom_shape for bone in bpy.data.objects["rig"].pose.bones)
+    assert [one.name for one in bpy.data.collections if SHAPE_KEY in one] == ["Recover Motion Bone Shapes"]
+
+
+def test_shapes_are_not_exported(armature, tmp_path):
+    import addon_utils  # there once bpy is
+
+    addon_utils.enable("io_scene_gltf2")
+    bpy.ops.export_scene.gltf(filepath=str(tmp_path / "rig.gltf"), export_format="GLTF_SEPARATE")
+    nodes = json.loads((tmp_path / "rig.gltf").read_text())["nodes"]
+    assert {node["name"] for node in nodes} == {"rig", *NAMES}
 
 
 def test_shapes_that_were_renamed_or_deleted(scene, figure, armature):

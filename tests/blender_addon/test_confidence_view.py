@@ -121,6 +121,13 @@ def test_undo(people):
     assert not any(is_shown(body) for body in bodies_with_confidence(bpy.context.scene))
 
 
+def test_what_is_parented_to_the_rig_is_no_body(people):
+    hat = bpy.data.objects.new("hat", bpy.data.meshes.new("hat"))
+    bpy.context.scene.collection.objects.link(hat)
+    hat.parent = people.armatures[0]
+    assert bodies_with_confidence(bpy.context.scene) == list(people.meshes)
+
+
 def test_nothing_to_show(addon):
     assert not bpy.ops.recover_motion.show_confidence.poll()
     with pytest.raises(RuntimeError, match="poll"):
