@@ -236,7 +236,7 @@ def _searched_stretches(fits: _Fits, frames: int, bones: int) -> np.ndarray:
 
 
 def _join_stretches(fits: _Fits, is_key: np.ndarray) -> None:
-    """Take out the borders that are not needed: first every other one, then every other one of the rest, …"""
+    """Take out needless borders: among every other one, then among every other one of the rest, and so on."""
     bones, frames = is_key.shape
     distance = _STRETCH
     while distance < frames - 1:

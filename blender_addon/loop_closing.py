@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A motion that starts again where it ends: its last frames are led to the first pose, and to its speed.
 
-What is added over the span is a cubic that begins with nothing, not even speed, and ends with what is missing;
-the movement itself goes on under it. Feet that stand in the span slide by what is missing, so choose the range
-such that both ends are much alike, and a span in which the feet are busy.
+What is added over the span is a cubic that begins with nothing, not even speed, and ends with what is
+missing; the movement itself goes on under it. Feet that stand in the span slide by what is missing, so choose
+the range such that both ends are much alike, and a span in which the feet are busy.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from .rotations import (
     without_sign_jumps,
 )
 
-
 _FEWEST = 7
+"""Frames below which there is no room for a beginning and a span."""
 
 
 def close_rotations(quats: np.ndarray, span: int) -> np.ndarray:
@@ -32,8 +32,8 @@ def close_rotations(quats: np.ndarray, span: int) -> np.ndarray:
         span: how many frames at the end change; at least 2, and at most T - 5 so that the beginning stays.
 
     Returns:
-        (T, ..., 4) unit quaternions. The last frame is the first one's rotation, and the step to it is the one
-        that leads to the first steps, see `_step_before`. Unchanged when there are fewer than 7 frames.
+        (T, ..., 4) unit quaternions. The last frame is the first one's rotation, and the step to it is the
+        one that leads to the first steps, see `_step_before`. Unchanged for fewer than 7 frames.
     """
     quats = np.array(quats, np.float64)
     if len(quats) < _FEWEST:
@@ -53,8 +53,8 @@ def close_values(values: np.ndarray, span: int, travels: np.ndarray | bool = Fal
     Args:
         values: (T, N).
         span: as for `close_rotations`.
-        travels: which of the N columns keep the difference between first and last frame, (N,) or one for all: a
-            walk goes on from where it has arrived, and only its speed is led to the first frame's.
+        travels: which of the N columns keep the difference between first and last frame, (N,) or one for
+            all: a walk goes on from where it has arrived, and only its speed is led to the first frame's.
 
     Returns:
         (T, N). The step to the last frame is the one that leads to the first steps, and columns that do not

@@ -14,7 +14,7 @@ import numpy as np
 
 from .rotations import without_sign_jumps
 
-# At a period of one "second" of strength, a gain of 1 - (1 - g)^2 = 1/2 needs g = exp(-2 (pi sigma)^2) = 0.293
+# A gain of 1 - (1 - g)^2 = 1/2 at a period of 1 needs g = exp(-2 (pi sigma)^2) = 0.293
 _SIGMA = math.sqrt(-math.log(1 - math.sqrt(0.5)) / 2) / math.pi
 
 _REACH = 4.0

@@ -4,6 +4,8 @@
 What Blender itself makes of such keys is compared in test_cleaning.py.
 """
 
+import itertools
+
 import numpy as np
 import pytest
 from recover_motion.key_thinning import BoneCurves, slopes, thin_keys
@@ -75,7 +77,7 @@ def test_bounds_hold_at_every_frame_and_what_is_reported_is_true(kind, degrees, 
     for bone, keys in enumerate(thinned.keys):
         assert keys[0] == 0
         assert keys[-1] == 699
-        for start, end in zip(keys[:-1], keys[1:], strict=True):
+        for start, end in itertools.pairwise(keys):
             tangents = (thinned.quat_slopes, thinned.location_slopes)
             worst = np.maximum(worst, error(curves, tangents, kind, bone, start, end))
     assert worst[0] <= degrees
