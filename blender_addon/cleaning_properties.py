@@ -8,6 +8,9 @@ the armature is linked. It has neither methods nor callbacks (see `properties`);
 import math
 
 import bpy
+from bpy.app.handlers import persistent
+
+from .provenance import KEY
 
 _OVERRIDABLE = {"LIBRARY_OVERRIDABLE"}
 
@@ -145,8 +148,25 @@ class RECOVER_MOTION_PG_cleaning(bpy.types.PropertyGroup):
     )
 
 
+@persistent
+def _store_settings(*_: object) -> None:
+    """Before a file is saved: write the settings of its imported armatures, even those nobody has touched.
+
+    Blender 5.0 and later forget what a library override changes in a group that the library does not hold.
+    """
+    for thing in bpy.data.objects:
+        if (
+            thing.type == "ARMATURE"
+            and thing.library is None
+            and thing.override_library is None
+            and KEY in thing
+        ):
+            thing.recover_motion_cleaning.smooth = thing.recover_motion_cleaning.smooth
+
+
 def register() -> None:
     """Register the group and attach it."""
+    bpy.app.handlers.save_pre.append(_store_settings)
     bpy.utils.register_class(RECOVER_MOTION_PG_cleaning)
     bpy.types.Object.recover_motion_cleaning = bpy.props.PointerProperty(
         type=RECOVER_MOTION_PG_cleaning, override=_OVERRIDABLE
@@ -155,5 +175,6 @@ def register() -> None:
 
 def unregister() -> None:
     """Detach the group and unregister it."""
+    bpy.app.handlers.save_pre.remove(_store_settings)
     del bpy.types.Object.recover_motion_cleaning
     bpy.utils.unregister_class(RECOVER_MOTION_PG_cleaning)

@@ -162,6 +162,7 @@ def test_one_undo_step_each(armature):
 
 
 def test_a_linked_armature_is_cleaned_through_an_override(armature, tmp_path):
+    """The library's file has never been cleaned; the shot's file keeps what is set there."""
     library = str(tmp_path / "library.blend")
     bpy.ops.wm.save_as_mainfile(filepath=library)
     bpy.ops.wm.read_factory_settings(use_empty=True)
