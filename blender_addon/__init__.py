@@ -16,7 +16,10 @@ from importlib import import_module
 
 # The modules are imported when the add-on is enabled, not when this package is imported, so that those
 # which need only numpy and the standard library can also be used (and tested) without Blender.
-_REGISTERED = ("preferences", "properties", "operators", "panel", "confidence_view", "session", "command_line")
+_REGISTERED = (
+    *("preferences", "properties", "operators", "panel", "confidence_view", "session", "command_line"),
+    *("setup_operators", "model_menus", "installation"),
+)
 
 
 def register() -> None:

@@ -9,6 +9,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from .backend_folder import environment_command
+
 COMMAND_VARIABLE = "FASTHMR_COMMAND"
 """Environment variable that names the backend's command; it wins over the preference."""
 
@@ -19,16 +21,20 @@ class BackendProblem(Exception):  # noqa: N818 (a problem to tell the user, not 
     """The backend cannot be found or started, or is gone; the message is meant for the user."""
 
 
-def find_command(preference: str = "", environment: Mapping[str, str] | None = None) -> list[str]:
+def find_command(
+    preference: str = "", environment: Mapping[str, str] | None = None, installed: Path | None = None
+) -> list[str]:
     """Find the backend's command.
 
     The environment variable FASTHMR_COMMAND (a command line) wins, so that a render farm can set
     it for a machine; then the preference (the folder that the backend was set up in, a virtual
-    environment, or the command itself); then `fasthmr` on the PATH.
+    environment, or the command itself); then the folder that the add-on itself installs it in; then
+    `fasthmr` on the PATH.
 
     Args:
         preference: the path from the add-on's preferences; empty when it was not set.
         environment: environment variables; the process's own when left out.
+        installed: the folder that the add-on installs the backend in, whether it has or not.
 
     Returns:
         The command and its first arguments, without `worker`.
@@ -47,11 +53,13 @@ def find_command(preference: str = "", environment: Mapping[str, str] | None = N
         return [program, *words[1:]]
     if preference.strip():
         return [str(_command_in(Path(preference.strip()).expanduser()))]
+    if installed is not None and environment_command(installed).is_file():
+        return [str(environment_command(installed))]
     if program := shutil.which("fasthmr", path=environment.get("PATH")):
         return [program]
     raise BackendProblem(
-        "The backend is not set up yet. Run `python build.py setup` in the FastHMR folder, then choose that"
-        " folder in this add-on's preferences."
+        "The backend is not installed yet. Install it in this add-on's preferences, or choose there the"
+        " folder where `python build.py setup` was run."
     )
 
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import bpy
 
+from . import model_menus, settings
+
 if TYPE_CHECKING:
     from .properties import RECOVER_MOTION_PG_form as Form
 
@@ -58,6 +60,11 @@ def request_of(form: Form) -> dict[str, object]:
     request = clip_of(form) | {"out": str(out_of(form)), "person": persons[form.who]}
     if form.camera_fov > 0.0:
         request["camera_fov"] = round(math.degrees(form.camera_fov), 4)
+    folder = settings.models_folder()
+    if folder and (model := model_menus.find(form.model)):
+        request |= {"model": model.kind, "checkpoint": str(folder / model.path)}
+    if folder and (body := model_menus.find(form.body)):
+        request["body"] = str(folder / body.path)
     return request
 
 
@@ -71,6 +78,9 @@ def problem_of(form: Form) -> str:
         return f"The footage is not there: {footage}"
     if form.use_range and 0.0 < form.end <= form.start:
         return "The range ends before it starts"
+    for name in (form.model, form.body):
+        if name and model_menus.find(name) is None:
+            return f"Not in the models folder of the preferences: {name}. Put it there or choose another"
     return ""
 
 

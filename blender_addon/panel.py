@@ -3,7 +3,7 @@
 
 import bpy
 
-from . import job_form, session
+from . import job_form, model_menus, session
 from .jobs import Job, State
 from .wrapped_text import write
 
@@ -67,6 +67,8 @@ class RECOVER_MOTION_PT_main(_Sidebar, bpy.types.Panel):
             show.module = __package__
         elif job is not None:
             _draw_outcome(layout, context, job)
+        if not problem and (version := session.version_problem()):
+            write(layout, context, version, "INFO")
 
 
 class RECOVER_MOTION_PT_options(_Sidebar, bpy.types.Panel):
@@ -86,6 +88,7 @@ class RECOVER_MOTION_PT_options(_Sidebar, bpy.types.Panel):
 
         layout.prop(form, "out", placeholder="Beside the footage")
         layout.prop(form, "camera_fov")
+        model_menus.draw_choices(layout, form)
         layout.prop(form, "use_range")
         if form.use_range:
             column = layout.column(align=True)

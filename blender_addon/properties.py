@@ -80,6 +80,14 @@ class RECOVER_MOTION_PG_form(bpy.types.PropertyGroup):
         min=0.0,
         max=math.radians(170.0),
     )
+    model: bpy.props.StringProperty(
+        name="Model",
+        description="Checkpoint in the models folder that looks at the picture. When empty, what comes along",
+    )
+    body: bpy.props.StringProperty(
+        name="Body",
+        description="Body file in the models folder. When empty, the open body that comes along",
+    )
     use_camera: bpy.props.BoolProperty(
         name="Camera with Footage",
         description="Also make the camera that fits the motion, with the footage as its background",

@@ -7,15 +7,18 @@ of this runs on Blender's main thread.
 
 import atexit
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import bpy
 
-from . import arrival
+from . import arrival, settings
 from .backend_client import Worker
 from .backend_location import BackendProblem, find_command
+from .backend_setup import addon_version, other_version
 from .jobs import Job, State
+from .redraw import redraw
 
 POLL_INTERVAL = 0.2
 """Seconds between two looks at the worker's messages while a job is running."""
@@ -29,6 +32,7 @@ class Check:
     ok: bool
     detail: str
     advice: str
+    required: bool = True
 
 
 job: Job | None = None
@@ -36,6 +40,12 @@ job: Job | None = None
 
 checks: list[Check] = []
 """The last report of `check_backend`."""
+
+held = ""
+"""Why the backend cannot be used for now; empty when it can. Set while it is installed or removed."""
+
+backend_version = ""
+"""The version of the worker that was started last; empty while none has been."""
 
 _destination: arrival.Destination | None = None
 _worker: Worker | None = None
@@ -50,14 +60,29 @@ def busy() -> bool:
 def found_backend() -> tuple[str, str]:
     """The backend's command as text, and what is wrong if there is none; looks at most every 3 s."""
     global _found
-    preference = _preference()
-    if preference != _found[1] or time.monotonic() > _found[0]:
+    if held:
+        return "", held
+    places = f"{settings.backend_path()}\n{settings.install_folder()}"
+    if places != _found[1] or time.monotonic() > _found[0]:
         try:
-            answer = (" ".join(find_command(preference)), "")
+            answer = (" ".join(_command()), "")
         except BackendProblem as problem:
             answer = ("", str(problem))
-        _found = (time.monotonic() + 3.0, preference, answer)
+        _found = (time.monotonic() + 3.0, places, answer)
     return _found[2]
+
+
+def look_again() -> None:
+    """Forget what was found: the backend has been installed, removed or replaced."""
+    global _found, backend_version
+    _found = (0.0, "", ("", ""))
+    backend_version = ""
+
+
+def version_problem() -> str:
+    """What is to be said about a backend of another version than the add-on's; empty for the same."""
+    wanted = addon_version()
+    return other_version(backend_version, wanted) if backend_version not in ("", wanted) else ""
 
 
 def start(new: Job, destination: arrival.Destination | None) -> None:
@@ -135,29 +160,37 @@ def stop() -> None:
         job.fail("Stopped with the add-on.", 130)
 
 
-def _preference() -> str:
-    addon = bpy.context.preferences.addons.get(__package__)
-    # imported but not enabled as an add-on (a script, a test): there are no preferences then
-    return bpy.path.abspath(addon.preferences.backend) if addon and addon.preferences else ""
+def _command() -> list[str]:
+    return find_command(settings.backend_path(), installed=settings.install_folder())
 
 
 def _begin(new: Job, destination: arrival.Destination | None) -> None:
     global job, _destination, _worker
     if busy():
         raise BackendProblem("A job is running: wait for it or cancel it.")
-    command = tuple(find_command(_preference()))
+    if held:
+        raise BackendProblem(held)
+    command = tuple(_command())
     if _worker is not None and (_worker.command != command or not _worker.alive):
         _worker.close()
         _worker = None
     if _worker is None:
         _worker = Worker(command)
+    if new.method == "recover" and settings.device() != "auto":
+        new.params.setdefault("device", settings.device())
     new.begin(_worker)
     job, _destination = new, destination
 
 
+def _note_version() -> None:
+    global backend_version
+    if _worker is not None and _worker.greeting is not None:
+        backend_version = _worker.greeting.version
+
+
 def _poll() -> float | None:
     """The timer: look at the job, and go on for as long as it is active."""
-    _redraw()
+    redraw()
     if job is None or not job.active:  # drawn once more after its end: a panel that has grown needs that
         return None
     job.advance()
@@ -170,35 +203,33 @@ def _poll() -> float | None:
 
 def _settle(done: Job, destination: arrival.Destination | None) -> None:
     """Bring a job's result into Blender."""
+    _note_version()
     if done.state is State.IMPORTING and destination:
         arrival.import_result(done, destination)
     elif done.state is State.DONE and done.method == "people" and destination:
         arrival.list_people(done, destination)
     elif done.state is State.DONE and done.method == "doctor":
-        _note_checks(done)
+        _take_checks(done)
 
 
-def _note_checks(done: Job) -> None:
+def note_checks(found: Iterable[Mapping[str, Any]]) -> None:
+    """Keep what the backend's doctor found, for the preferences."""
     fields = ("name", "detail", "advice")
     checks[:] = [
-        Check(ok=bool(check.get("ok")), **{field: str(check.get(field) or "") for field in fields})
-        for check in done.result.get("checks", ())
+        Check(
+            ok=bool(check.get("ok")),
+            required=bool(check.get("required", True)),
+            **{field: str(check.get(field) or "") for field in fields},
+        )
+        for check in found
     ]
-    wrong = [check.name for check in checks if not check.ok]
+
+
+def _take_checks(done: Job) -> None:
+    note_checks(done.result.get("checks", ()))
+    wrong = [check.name for check in checks if check.required and not check.ok]
     done.exit_code = 1 if wrong else 0
     done.message = f"The backend has a problem: {', '.join(wrong)}." if wrong else "The backend is well."
-
-
-def _redraw() -> None:
-    """Draw again what shows the job: sidebars of 3D views, and the preferences."""
-    for window in bpy.context.window_manager.windows:
-        for area in window.screen.areas:
-            if area.type == "PREFERENCES":
-                area.tag_redraw()
-            elif area.type == "VIEW_3D":
-                for region in area.regions:
-                    if region.type == "UI":
-                        region.tag_redraw()
 
 
 def register() -> None:
@@ -213,3 +244,4 @@ def unregister() -> None:
     stop()
     job = _destination = None
     checks.clear()
+    look_again()

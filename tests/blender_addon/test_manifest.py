@@ -50,7 +50,7 @@ def test_the_manifest_says_what_it_must():
     assert manifest["id"] == "recover_motion"
     assert manifest["blender_version_min"] == "4.2.0"
     assert manifest["license"] == ["SPDX:GPL-3.0-or-later"]
-    assert list(manifest["permissions"]) == ["files"]
+    assert list(manifest["permissions"]) == ["files", "network", "clipboard"]
     # the list that Blender's own site goes by
     assert set(manifest["tags"]) <= {"Animation", "Import-Export", "Pipeline", "Rigging", "Tracking"}
 
