@@ -184,9 +184,9 @@ class Environment:
         """Return the path of a program that is installed here."""
         return self.folder / (f"Scripts/{name}.exe" if WINDOWS else f"bin/{name}")
 
-    def pip(self, *arguments: str) -> list[str]:
+    def pip(self, *arguments: str | Path) -> list[str]:
         """Return the command for a quiet pip."""
-        return [str(self.python), "-m", "pip", "-qq", *arguments]
+        return [str(self.python), "-m", "pip", "-qq", *map(str, arguments)]
 
     def step(
         self, name: str, says: str, made_from: object, action: Callable[[], object], makes: Path | None = None
@@ -369,13 +369,26 @@ def blender_program() -> str | None:
     return None
 
 
+def backend_wheel(env: Environment, folder: Path) -> None:
+    """Make a wheel of the backend with its weights in ``folder``, for *Install Backend* in Blender."""
+    source = ROOT / "build/wheel"  # a copy: setuptools would leave its own folders, and take up old ones
+    shutil.rmtree(source, ignore_errors=True)
+    away = shutil.ignore_patterns("__pycache__", "*.egg-info", "compiled")
+    shutil.copytree(ROOT / "backend", source / "backend", ignore=away)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy2(ROOT / name, source)
+    say("==> Making the backend's wheel")
+    must_run("Making the wheel", env.pip("wheel", "--no-deps", "--wheel-dir", folder, source))
+
+
 def package_extension() -> Path:
-    """Stage the add-on with the open body inside; let Blender's own tool check and zip it; return the zip."""
+    """Stage the add-on with body and backend inside; let Blender's tool check and zip it; return the zip."""
     staged = ROOT / "build/extension" / EXTENSION
     shutil.rmtree(staged, ignore_errors=True)
     shutil.copytree(ROOT / "blender_addon", staged, ignore=shutil.ignore_patterns("__pycache__"))
     (staged / "bodies").mkdir(exist_ok=True)
     shutil.copy2(BODY, staged / "bodies" / BODY.name)
+    backend_wheel(ready_backend(), staged / "backend_wheel")
     dist = ROOT / "dist"
     dist.mkdir(exist_ok=True)
     for old in dist.glob(f"{EXTENSION}-*.zip"):

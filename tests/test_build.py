@@ -447,6 +447,8 @@ def test_package_stages_the_addon_with_its_body_and_replaces_the_old_zip(
     monkeypatch.setattr(build, "BODY", body)
     monkeypatch.setattr(build, "blender_program", lambda: "blender")
     monkeypatch.setattr(build, "must_run", must_run)
+    monkeypatch.setattr(build, "ready_backend", lambda: None)
+    monkeypatch.setattr(build, "backend_wheel", lambda env, folder: (folder.mkdir(), (folder / "w").touch()))
     assert build.package_extension() == tmp_path / "dist/recover_motion-0.1.0.zip"
     assert [command[:4] for command in commands] == [
         ["blender", "--command", "extension", "validate"],
@@ -454,8 +456,32 @@ def test_package_stages_the_addon_with_its_body_and_replaces_the_old_zip(
     ]
     staged = tmp_path / "build/extension/recover_motion"
     files = {path.relative_to(staged).as_posix() for path in staged.rglob("*") if path.is_file()}
-    assert files == {"__init__.py", "bodies/open_body.npz"}
+    assert files == {"__init__.py", "bodies/open_body.npz", "backend_wheel/w"}
     assert not (tmp_path / "dist/recover_motion-0.0.1.zip").exists()
+
+
+def test_the_wheel_is_made_of_a_fresh_copy_of_the_sources(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (
+        "backend/fasthmr/cli.py",
+        "backend/fasthmr/encoder/compiled/x.so",
+        "build/wheel/backend/old.py",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        (tmp_path / name).touch()
+    commands: list[Sequence[str]] = []
+    monkeypatch.setattr(build, "ROOT", tmp_path)
+    monkeypatch.setattr(build, "must_run", lambda what, command: commands.append(command))
+    env = build.Environment.__new__(build.Environment)
+    env.python = Path("python")
+    build.backend_wheel(env, tmp_path / "out")
+    source = tmp_path / "build/wheel"
+    assert commands == [env.pip("wheel", "--no-deps", "--wheel-dir", tmp_path / "out", source)]
+    files = {path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()}
+    assert files == {"backend/fasthmr/cli.py", "pyproject.toml", "README.md", "LICENSE"}
 
 
 def test_blender_is_used_only_when_it_is_new_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

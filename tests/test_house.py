@@ -22,14 +22,14 @@ SOURCES = sorted(
     [ROOT / "build.py"]
     + [
         path
-        for folder in ("backend", "blender_addon", "cuda_ext", "tests")
+        for folder in ("backend", "blender_addon", "cuda_ext", "release", "tests")
         for path in (ROOT / folder).rglob("*")
         if path.suffix in {".py", ".cpp", ".cu", ".h", ".cuh"} and "build" not in path.relative_to(ROOT).parts
     ]
 )
 LONGEST = {
-    "build.py": 660,
-    "tests/test_build.py": 500,
+    "build.py": 680,
+    "tests/test_build.py": 540,
 }  # one file by design: all that a fresh clone has to run
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
