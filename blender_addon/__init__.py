@@ -19,6 +19,7 @@ from importlib import import_module
 _REGISTERED = (
     *("preferences", "properties", "operators", "panel", "confidence_view", "session", "command_line"),
     *("setup_operators", "model_menus", "installation"),
+    *("cleaning_properties", "cleaning_operators", "cleaning_panel"),
 )
 
 
