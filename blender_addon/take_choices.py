@@ -19,6 +19,7 @@ EXISTING = bpy.props.EnumProperty(
             "Give the armature the new motion, and keep the earlier one in a muted track of the NLA",
         ),
     ),
+    options={"SKIP_SAVE"},  # an importer that remembered it would replace what nobody asked it to
 )
 
 USE_NLA = bpy.props.BoolProperty(

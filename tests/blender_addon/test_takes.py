@@ -445,7 +445,18 @@ def test_the_importer_says_what_happened(addon, body, tmp_path, capfd):
     assert len([thing for thing in bpy.data.objects if thing.type == "ARMATURE"]) == 1
     settings = bpy.ops.recover_motion.import_motion.get_rna_type().properties
     assert settings["existing"].default == "NEW"
+    assert settings["existing"].is_skip_save  # not what was chosen the last time
     assert settings["use_nla"].default is False
+
+
+def test_the_forms_choice_is_saved_with_the_file(addon, tmp_path):
+    form = bpy.context.scene.recover_motion
+    assert (form.existing, form.use_nla) == ("NEW", False)
+    form.existing, form.use_nla = "STACK", True
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "scene.blend"))
+    form = bpy.context.scene.recover_motion
+    assert (form.existing, form.use_nla) == ("STACK", True)
 
 
 @pytest.mark.parametrize("existing", ["NEW", "STACK"])
