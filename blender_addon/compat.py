@@ -49,7 +49,8 @@ class Placed:
     def in_slot(cls, action: bpy.types.Action, slot_name: str) -> Placed:
         """An action in its slot of that name, or else its first one; without a slot when it has none."""
         slots = list(action.slots) if HAS_SLOTS else []
-        return cls(action, next((slot for slot in slots if slot.name_display == slot_name), [*slots, None][0]))
+        named = [slot for slot in slots if slot.name_display == slot_name]
+        return cls(action, [*named, *slots, None][0])
 
     def curves(self) -> list[bpy.types.FCurve]:
         """The curves that the data-block uses."""
