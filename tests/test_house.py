@@ -22,7 +22,7 @@ SOURCES = sorted(
     [ROOT / "build.py"]
     + [
         path
-        for folder in ("backend", "blender_addon", "cuda_ext", "release", "tests")
+        for folder in ("backend", "blender_addon", "cuda_ext", "tests")
         for path in (ROOT / folder).rglob("*")
         if path.suffix in {".py", ".cpp", ".cu", ".h", ".cuh"} and "build" not in path.relative_to(ROOT).parts
     ]

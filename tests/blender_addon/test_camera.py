@@ -7,8 +7,9 @@ import pytest
 from bpy_extras.object_utils import world_to_camera_view
 from mathutils import Vector
 from recover_motion.camera import build_camera, set_resolution
+from recover_motion.import_motion import import_motion
 from recover_motion.motion_file import CameraTrack
-from smpl_reference import rotation
+from smpl_reference import level_camera, rotation, write_motion
 
 pytestmark = pytest.mark.bpy
 
@@ -113,3 +114,15 @@ def test_one_camera_for_people_who_come_and_go(scene):
         scene.frame_set(1 + index)
         seen = in_picture(track, index, points)
         assert np.abs(blender_pixels(scene, camera, seen) - naive_pixels(track, index, seen)).max() < 0.5
+
+
+def test_a_moving_camera_comes_in_with_the_motion(scene, synthetic_body_path, tmp_path):
+    matrices = level_camera(5)
+    matrices[:, 0, 3] = np.linspace(0, 1, 5)
+    path = write_motion(tmp_path / "clip.person01.npz", world_from_camera=matrices)
+    result = import_motion(bpy.context, [path], body_path=synthetic_body_path)
+    assert result.camera is not None
+    scene.frame_set(4)
+    np.testing.assert_allclose(result.camera.matrix_world.translation, [0.75, -4, 1.4], atol=1e-6)
+    forward = -result.camera.matrix_world.to_3x3().col[2]
+    np.testing.assert_allclose(forward, [0, 1, 0], atol=1e-6)

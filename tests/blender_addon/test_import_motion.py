@@ -12,13 +12,12 @@ from recover_motion.action import WRITTEN
 from recover_motion.array_file import ImportProblem
 from recover_motion.compat import curves_of
 from recover_motion.confidence import CONFIDENCE, bone_path
-from recover_motion.import_motion import ImportResult, import_motion
+from recover_motion.import_motion import import_motion
 from recover_motion.provenance import KEY
 from smpl_reference import (
     NAMES,
     BodyArrays,
     forward_kinematics,
-    level_camera,
     motion_arrays,
     skinned,
     sphere_body,
@@ -440,15 +439,3 @@ def test_importing_twice_leaves_the_first_alone(scene, synthetic, tmp_path):
     assert [thing.name for thing in first.collection.objects] == names
     assert second.collection != first.collection
     assert second.armatures[0].animation_data.action != first.armatures[0].animation_data.action
-
-
-def test_moving_camera(scene, synthetic, tmp_path):
-    matrices = level_camera(5)
-    matrices[:, 0, 3] = np.linspace(0, 1, 5)
-    path = write_motion(tmp_path / "clip.person01.npz", world_from_camera=matrices)
-    result: ImportResult = import_motion(bpy.context, [path], body_path=synthetic.path)
-    assert result.camera is not None
-    scene.frame_set(4)
-    np.testing.assert_allclose(result.camera.matrix_world.translation, [0.75, -4, 1.4], atol=1e-6)
-    forward = -result.camera.matrix_world.to_3x3().col[2]
-    np.testing.assert_allclose(forward, [0, 1, 0], atol=1e-6)

@@ -19,7 +19,14 @@ from fasthmr.progress import Progress
 from fasthmr.training import motion_decoder as module
 from fasthmr.training.evidence.errors import usual
 from fasthmr.training.mocap.packed import MocapSet
-from fasthmr.training.motion_decoder import DecoderTraining, _Stages, draws, resized, train_decoder
+from fasthmr.training.motion_decoder import (
+    DecoderTraining,
+    _Stages,
+    _validation,
+    draws,
+    resized,
+    train_decoder,
+)
 from fasthmr.training.motion_losses import truth_of
 from tests.decoder.smooth_people import people
 from tests.decoder.tiny_decoder import TINY, WINDOW, tiny_decoder
@@ -72,6 +79,20 @@ def test_batches_are_mixed_with_recorded_pairs(
     assert 0.2 < recorded(0.5) < 0.8
 
 
+def test_recordings_that_are_held_out_are_measured_too(
+    body: BodyModel, mocap: MocapSet, training: DecoderTraining, tmp_path: Path
+) -> None:
+    def measured(files: int) -> set[str]:
+        folder = tmp_path / f"{files} files"
+        write_pairs(folder, mocap, body, usual(), files, sequences=1)
+        held = _validation(replace(training, pairs=folder))
+        return set(_Stages(training, tiny_decoder(body), body, held, Progress()).errors())
+
+    plain = {"vae", "diffusion", "regressor"}
+    assert measured(7) == plain  # the eighth file is the first that is held out
+    assert measured(8) == plain | {f"recorded_{name}" for name in plain}
+
+
 def test_batches_are_of_the_decoders_window(training: DecoderTraining) -> None:
     evidence, motion = draws(training)()
     assert evidence.boxes.shape == (4, WINDOW, 4)
@@ -79,7 +100,7 @@ def test_batches_are_of_the_decoders_window(training: DecoderTraining) -> None:
 
 
 def stages(body: BodyModel, training: DecoderTraining, decoder: MotionDecoder) -> _Stages:
-    return _Stages(training, decoder, body, people(body, 2, WINDOW), Progress())
+    return _Stages(training, decoder, body, {"": people(body, 2, WINDOW)}, Progress())
 
 
 def test_channels_are_left_out_of_some_windows(

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes what *Install Backend* in Blender installs, with versions and hashes: backend_requirements.txt.
 
-    .venv/bin/python release/lock_backend.py        # after `python build.py test` has passed in .venv
+    .venv/bin/python backend/lock_backend.py        # after `python build.py test` has passed in .venv
 
 The versions are those of the environment that runs this, which must have passed the tests. For each system
 and Python that the extension serves, the registry is asked which file it has for each of them, and with which
@@ -51,7 +51,7 @@ NOT_HERE = {"pip": "26.0", "colorama": "0.4.6"}
 HEAD = """\
 # What *Install Backend* installs beside PyTorch and the backend itself: exact versions, and the hashes of the
 # files for Linux x86-64, Windows x86-64 and macOS arm64 with Python {pythons}.
-# Made by release/lock_backend.py from an environment that passed the tests; do not edit.
+# Made by backend/lock_backend.py from an environment that passed the tests; do not edit.
 # pip is here for the installation itself; smplx (non-commercial licence) is installed only when asked for.
 """
 
