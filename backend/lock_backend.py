@@ -79,7 +79,7 @@ def needed(python: str, system: str) -> set[str]:
         SystemExit: something is needed there that is not installed here, so that no version is known.
     """
     found: set[str] = set()
-    waiting = list(ROOTS)
+    waiting: list[str] = list(ROOTS)
     while waiting:
         name = canonicalize_name(waiting.pop())
         if name in found:

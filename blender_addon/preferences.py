@@ -8,8 +8,8 @@ from .backend_setup import State, Status
 from .wrapped_text import write
 
 _LICENCES = (
-    "HMR2.0 (4D-Humans): MIT code; the weights and SMPL in them are for non-commercial research only.",
-    "CameraHMR: for non-commercial research, after registering at camerahmr.is.tue.mpg.de.",
+    "HMR2.0 (4D-Humans): the code is MIT; the weights come from data sets for research.",
+    "CameraHMR: no licence comes with the code; weights after registering. Take them as research only.",
     "SMPL files: non-commercial research unless you have a commercial licence; smpl.is.tue.mpg.de.",
     "Motion recovered with them is bound by their licence. What comes along may be used commercially.",
 )
