@@ -117,10 +117,11 @@ def test_options_reach_the_training(
         "validate_minutes": "0.5",
     }
     more = [word for name, value in words.items() for word in (f"--{name.replace('_', '-')}", value)]
-    assert cli.main(call(mocap, tmp_path, *more, "--json")) == 0
+    assert cli.main(call(mocap, tmp_path, *more, "--only", "denoiser", "--json")) == 0
+    assert asked[1].trained == "denoiser"
     for name, value in words.items():
         assert str(getattr(asked[1], name)) in {value, f"{value}.0"}, name
-    assert set(cli_train_decoder._SETTINGS) == set(words)
+    assert set(cli_train_decoder._SETTINGS) == {*words, "trained"}
     assert asked[1].config.denoiser.width == 32
     assert asked[1].config.vae.decoder_depth == 1
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == {}
