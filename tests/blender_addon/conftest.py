@@ -47,7 +47,6 @@ importlib.invalidate_caches()  # Python may have looked into the folder a moment
 # these come from the folders above
 from smpl_reference import BodyArrays, sphere_body  # noqa: E402
 
-
 _exit_status = 0
 
 
