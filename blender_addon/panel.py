@@ -3,16 +3,8 @@
 
 import bpy
 
-from . import job_form, model_menus, session
-from .jobs import Job, State
+from . import job_form, model_menus, progress_panel, session
 from .wrapped_text import write
-
-_ICONS = {
-    State.DONE: "CHECKMARK",
-    State.CANCELLED: "INFO",
-    State.FAILED: "ERROR",
-    State.NOT_IMPORTED: "ERROR",
-}
 
 
 class _Sidebar:
@@ -56,7 +48,7 @@ class RECOVER_MOTION_PT_main(_Sidebar, bpy.types.Panel):
 
         problem = session.found_backend()[1]
         if job is not None and job.active:
-            _draw_progress(layout, context, job)
+            progress_panel.draw_progress(layout, context, job)
             return
         row = layout.row()
         row.scale_y = 1.6
@@ -66,7 +58,7 @@ class RECOVER_MOTION_PT_main(_Sidebar, bpy.types.Panel):
             show = layout.operator("preferences.addon_show", text="Open Preferences", icon="PREFERENCES")
             show.module = __package__
         elif job is not None:
-            _draw_outcome(layout, context, job)
+            progress_panel.draw_outcome(layout, context, job)
         if not problem and (version := session.version_problem()):
             write(layout, context, version, "INFO")
 
@@ -118,36 +110,6 @@ def _draw_people(layout: bpy.types.UILayout, form: bpy.types.PropertyGroup) -> N
         rows = min(len(form.people), 6)
         layout.template_list("RECOVER_MOTION_UL_people", "", form, "people", form, "people_index", rows=rows)
     layout.operator("recover_motion.find_people", icon="VIEWZOOM")
-
-
-def _draw_progress(layout: bpy.types.UILayout, context: bpy.types.Context, job: Job) -> None:
-    if job.state is State.IMPORTING:  # its message says what it waits for
-        write(layout, context, job.message, "INFO")
-        layout.operator("recover_motion.cancel", text="Do Not Import", icon="X")
-        return
-    row = layout.row(align=True)
-    row.scale_y = 1.6
-    row.progress(factor=job.fraction, text=job.progress_text(), type="BAR")
-    row.operator("recover_motion.cancel", text="", icon="X")
-
-
-def _draw_outcome(layout: bpy.types.UILayout, context: bpy.types.Context, job: Job) -> None:
-    """How the last job ended, and what can be done with what there is."""
-    went_wrong = job.state is State.DONE and job.exit_code != 0  # a check that found something
-    icon = "ERROR" if went_wrong else _ICONS.get(job.state, "INFO")
-    write(layout, context, job.message, icon)
-    if job.state is State.FAILED and job.details:
-        write(layout, context, job.details[-1])  # of a log, the end tells most
-    elif job.state is State.DONE:
-        for note in job.details:
-            write(layout, context, note, "INFO")
-    folder = job.result.get("folder")
-    if job.method != "recover" or not folder:
-        return
-    row = layout.row()
-    row.operator("wm.path_open", text="Open Folder", icon="FILE_FOLDER").filepath = str(folder)
-    if job.state in (State.NOT_IMPORTED, State.CANCELLED):
-        row.operator("recover_motion.import_result", icon="IMPORT")
 
 
 _CLASSES = (
