@@ -123,7 +123,7 @@ def list_people(job: Job, destination: Destination) -> None:
     if scene is None or job_form.footage_of(scene.recover_motion) != destination.footage:
         return
     found = job.result.get("people", ())
-    job_form.list_people(scene.recover_motion, found)
+    job_form.list_people(scene.recover_motion, found, job.params)
     count = len(found)
     job.message = "Found one person." if count == 1 else f"Found {count} people."
 

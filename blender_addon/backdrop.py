@@ -7,7 +7,6 @@ animated: a straight line, so two keys are enough for any length.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import bpy
@@ -16,8 +15,7 @@ import numpy as np
 from .action import SLOT_NAME
 from .array_file import ImportProblem
 from .compat import TURNS_FOOTAGE, Channels
-
-_WILDCARD = re.compile(r"%(?:0?(\d+))?d|(#+)|(\*)|(\?)")
+from .image_sequence import forget, pictures_of
 
 _IN_STEP = 0.5
 """Footage that is less than this off at the end (in frames) needs no other timing."""
@@ -74,34 +72,10 @@ def first_file(footage: Path) -> Path:
     """
     if footage.is_file():
         return footage
-    folder, pattern = (footage, ".*") if footage.is_dir() else (footage.parent, _as_regex(footage.name))
-    if folder.is_dir():
-        names = [entry.name for entry in folder.iterdir() if entry.is_file() and entry.name[0] != "."]
-        fitting = [
-            name
-            for name in names
-            if re.fullmatch(pattern, name) and Path(name).suffix.lower() in bpy.path.extensions_image
-        ]
-        if fitting:
-            return folder / min(fitting, key=_by_number)
+    forget()
+    if pictures := pictures_of(footage):
+        return (footage if footage.is_dir() else footage.parent) / pictures[0]
     raise ImportProblem(f"The footage {footage} is not there. Check the path.")
-
-
-def _as_regex(name: str) -> str:
-    """A pattern (``%04d``, ``####``, ``*``, ``?``) as a regular expression."""
-    parts, position = [], 0
-    for token in _WILDCARD.finditer(name):
-        width, hashes, star, single = token.groups()
-        digits = rf"\d{{{width or len(hashes or '#')},}}"
-        parts += [re.escape(name[position : token.start()]), ".*" if star else "." if single else digits]
-        position = token.end()
-    return "".join(parts) + re.escape(name[position:])
-
-
-def _by_number(name: str) -> list[tuple[int, int, str]]:
-    """Sort key under which digits count as numbers: 2.png before 10.png."""
-    parts = re.split(r"(\d+)", name)
-    return [(1, int(part), part) if part.isdigit() else (0, 0, part) for part in parts if part]
 
 
 def _open_clip(path: Path) -> bpy.types.MovieClip:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,14 +16,24 @@ from typing import TYPE_CHECKING, Any
 import bpy
 
 from . import model_menus, settings
+from .chosen_footage import chosen_footage, footage_path, problem_of_footage
+from .footage_range import RangeProblem, chosen_span
 
 if TYPE_CHECKING:
     from .properties import RECOVER_MOTION_PG_form as Form
 
+_CLIP = ("footage", "start", "end", "frame_rate")
+"""What `clip_of` may give."""
+
+_PLACE_HOLDER = re.compile(r"[\s._-]*(%\d*d|#+|[*?]+).*$")
+
 
 def footage_of(form: Form) -> Path | None:
-    """The footage as an absolute path; None when none was chosen."""
-    return Path(bpy.path.abspath(form.footage)) if form.footage.strip() else None
+    """The footage as an absolute path; None when none was chosen.
+
+    A picture that was chosen stands for its sequence: it becomes a pattern, as the backend takes it.
+    """
+    return footage_path(form)
 
 
 def out_of(form: Form) -> Path:
@@ -40,17 +51,28 @@ def out_of(form: Form) -> Path:
 
 
 def clip_name(footage: Path) -> str:
-    """What a clip is called: the file without its ending, or the folder of an image sequence."""
-    return footage.name if footage.is_dir() else footage.stem
+    """What a clip is called, as the backend does.
+
+    A file without its ending, the folder of images, or a pattern without its place-holder: "shot_####.png" is
+    "shot".
+    """
+    return footage.name if footage.is_dir() else _PLACE_HOLDER.sub("", footage.stem) or "clip"
 
 
 def clip_of(form: Form) -> dict[str, object]:
-    """The footage and its range in seconds, as the worker's methods take them."""
+    """The footage, its range in seconds and the rate of a sequence, as the worker's methods take them.
+
+    Raises:
+        RangeProblem: the range has nothing of the footage.
+    """
     clip: dict[str, object] = {"footage": str(footage_of(form))}
-    if form.use_range:
-        clip["start"] = round(form.start, 4)
-        if form.end > 0.0:
-            clip["end"] = round(form.end, 4)
+    footage, span = chosen_footage(form), chosen_span(form)
+    if span.start is not None:
+        clip["start"] = span.start
+    if span.end is not None:
+        clip["end"] = span.end
+    if footage is not None and footage.is_sequence:
+        clip["frame_rate"] = round(footage.rate, 4)
     return clip
 
 
@@ -70,36 +92,52 @@ def request_of(form: Form) -> dict[str, object]:
 
 def problem_of(form: Form) -> str:
     """Why nothing can be asked with this form yet; empty when all is well."""
-    footage = footage_of(form)
-    if footage is None:
-        return "Choose the footage first"
-    is_pattern = any(sign in footage.name for sign in "%#*?")  # the backend knows those better
-    if not is_pattern and not footage.exists():
-        return f"The footage is not there: {footage}"
-    if form.use_range and 0.0 < form.end <= form.start:
-        return "The range ends before it starts"
+    if problem := problem_of_footage(form):
+        return problem
+    try:
+        chosen_span(form)
+    except RangeProblem as problem:
+        return str(problem)
+    if 0 < form.camera_fov < math.radians(1.0):
+        return "No camera's field of view is below 1 degree: set it to 0 when it is unknown"
     for name in (form.model, form.body):
         if name and model_menus.find(name) is None:
             return f"Not in the models folder of the preferences: {name}. Put it there or choose another"
     return ""
 
 
-def list_people(form: Form, found: Iterable[Mapping[str, Any]]) -> None:
-    """Fill the form's list with the people that the worker found in its clip."""
+def list_people(form: Form, found: Iterable[Mapping[str, Any]], asked: Mapping[str, object]) -> None:
+    """Fill the form's list with people that the worker found.
+
+    Args:
+        form: the form.
+        found: the worker's people.
+        asked: parameters of the worker's `people`. The form may have been changed since.
+    """
     form.people.clear()
-    form.people_clip = json.dumps(clip_of(form))
+    form.people_clip = _key({name: value for name, value in asked.items() if name in _CLIP})
     for one in found:
         person = form.people.add()
         person.number = one["person"]
         person.name = f"Person {one['person']}"
         person.start, person.end, person.coverage = one["start"], one["end"], one["coverage"]
+        person.thumbnail = one.get("thumbnail") or ""
 
 
 def knows_people(form: Form) -> bool:
     """Whether the list is about the form's clip: people are numbered within one clip and range."""
-    return len(form.people) > 0 and form.people_clip == json.dumps(clip_of(form))
+    if not form.people:
+        return False
+    try:
+        return form.people_clip == _key(clip_of(form))
+    except RangeProblem:
+        return False
 
 
 def chosen_people(form: Form) -> list[int]:
     """Numbers of the people that are ticked in the list; none when it is about another clip."""
     return [person.number for person in form.people if person.chosen] if knows_people(form) else []
+
+
+def _key(clip: Mapping[str, object]) -> str:
+    return json.dumps(clip, sort_keys=True)

@@ -1,34 +1,32 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The sidebar of the 3D view: footage, people, one button, and how it is going."""
+"""The panels in the sidebars: footage, people, one button, and how it is going.
+
+Each is drawn by one class and is in both editors, the 3D view and the Movie Clip editor.
+"""
 
 import bpy
 
-from . import job_form, model_menus, progress_panel, session
+from . import form_panel, progress_panel, session
 from .wrapped_text import write
 
 
-class _Sidebar:
-    """Where the panels are."""
+class _In3DView:
+    """In the sidebar of the 3D view."""
 
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
     bl_category = "Recover Motion"
 
 
-class RECOVER_MOTION_UL_people(bpy.types.UIList):
-    """The people in the footage, to tick those to recover."""
+class _InClipEditor:
+    """In the sidebar of the Movie Clip editor."""
 
-    def draw_item(self, context, layout, data, item, icon, active_data, active_property, index) -> None:
-        """Draw a person's line."""
-        row = layout.row()
-        row.prop(item, "chosen", text="")
-        row.label(text=item.name)
-        seen = row.row()
-        seen.alignment = "RIGHT"
-        seen.label(text=f"{item.start:.1f} – {item.end:.1f} s")  # noqa: RUF001 (a dash between numbers)
+    bl_space_type = "CLIP_EDITOR"
+    bl_region_type = "UI"
+    bl_category = "Recover Motion"
 
 
-class RECOVER_MOTION_PT_main(_Sidebar, bpy.types.Panel):
+class _Main:
     """The job form, the button and the progress."""
 
     bl_label = "Recover Motion"
@@ -41,10 +39,7 @@ class RECOVER_MOTION_PT_main(_Sidebar, bpy.types.Panel):
 
         column = layout.column()
         column.enabled = not session.busy()
-        column.prop(form, "footage", text="", placeholder="Footage")
-        column.prop(form, "who")
-        if form.who == "CHOSEN":
-            _draw_people(column, form)
+        form_panel.draw_form(column, context, form)
 
         problem = session.found_backend()[1]
         if job is not None and job.active:
@@ -63,41 +58,23 @@ class RECOVER_MOTION_PT_main(_Sidebar, bpy.types.Panel):
             write(layout, context, version, "INFO")
 
 
-class RECOVER_MOTION_PT_options(_Sidebar, bpy.types.Panel):
+class _Options:
     """What is right as it is most of the time."""
 
     bl_label = "Options"
-    bl_parent_id = "RECOVER_MOTION_PT_main"
     bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012
 
     def draw(self, context: bpy.types.Context) -> None:
         """Draw the panel."""
         layout = self.layout
-        layout.use_property_split = True
-        layout.use_property_decorate = False
         layout.enabled = not session.busy()
-        form = context.scene.recover_motion
-
-        layout.prop(form, "out", placeholder="Beside the footage")
-        layout.prop(form, "camera_fov")
-        model_menus.draw_choices(layout, form)
-        layout.prop(form, "use_range")
-        if form.use_range:
-            column = layout.column(align=True)
-            column.prop(form, "start")
-            column.prop(form, "end")
-        column = layout.column(heading="Import")
-        column.prop(form, "use_camera")
-        column.prop(form, "set_render_size")
-        column.prop(form, "use_nla")
-        layout.prop(form, "existing")
+        form_panel.draw_options(layout, context, context.scene.recover_motion)
 
 
-class RECOVER_MOTION_PT_import(_Sidebar, bpy.types.Panel):
+class _Import:
     """Motion that was recovered before, or on another machine."""
 
     bl_label = "Import"
-    bl_parent_id = "RECOVER_MOTION_PT_main"
     bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012
 
     def draw(self, context: bpy.types.Context) -> None:
@@ -105,18 +82,38 @@ class RECOVER_MOTION_PT_import(_Sidebar, bpy.types.Panel):
         self.layout.operator("recover_motion.import_motion", text="Import Motion Files", icon="IMPORT")
 
 
-def _draw_people(layout: bpy.types.UILayout, form: bpy.types.PropertyGroup) -> None:
-    if job_form.knows_people(form):
-        rows = min(len(form.people), 6)
-        layout.template_list("RECOVER_MOTION_UL_people", "", form, "people", form, "people_index", rows=rows)
-    layout.operator("recover_motion.find_people", icon="VIEWZOOM")
+class RECOVER_MOTION_PT_main(_In3DView, _Main, bpy.types.Panel):
+    """The form in the 3D view."""
+
+
+class RECOVER_MOTION_PT_options(_In3DView, _Options, bpy.types.Panel):
+    """The options in the 3D view."""
+
+    bl_parent_id = "RECOVER_MOTION_PT_main"
+
+
+class RECOVER_MOTION_PT_import(_In3DView, _Import, bpy.types.Panel):
+    """The import in the 3D view."""
+
+    bl_parent_id = "RECOVER_MOTION_PT_main"
+
+
+class RECOVER_MOTION_PT_clip_main(_InClipEditor, _Main, bpy.types.Panel):
+    """The form in the Movie Clip editor."""
+
+
+class RECOVER_MOTION_PT_clip_options(_InClipEditor, _Options, bpy.types.Panel):
+    """The options in the Movie Clip editor."""
+
+    bl_parent_id = "RECOVER_MOTION_PT_clip_main"
 
 
 _CLASSES = (
-    RECOVER_MOTION_UL_people,
     RECOVER_MOTION_PT_main,
     RECOVER_MOTION_PT_options,
     RECOVER_MOTION_PT_import,
+    RECOVER_MOTION_PT_clip_main,
+    RECOVER_MOTION_PT_clip_options,
 )
 
 

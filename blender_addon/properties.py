@@ -25,17 +25,47 @@ class RECOVER_MOTION_PG_person(bpy.types.PropertyGroup):
     chosen: bpy.props.BoolProperty(name="Recover", description="Recover this person's motion", default=True)
     start: bpy.props.FloatProperty(name="Start", description="First seen, in seconds of the clip")
     end: bpy.props.FloatProperty(name="End", description="Last seen, in seconds of the clip")
-    coverage: bpy.props.FloatProperty(name="Coverage", description="Share of the clip with this person")
+    coverage: bpy.props.FloatProperty(
+        name="Coverage", description="Share of the frames from first to last with this person"
+    )
+    thumbnail: bpy.props.StringProperty(
+        name="Thumbnail", description="Picture of this person", subtype="FILE_PATH"
+    )
 
 
 class RECOVER_MOTION_PG_form(bpy.types.PropertyGroup):
     """What to recover, and how to bring it into the scene."""
 
+    source: bpy.props.EnumProperty(
+        name="Source",
+        description="Where the footage is",
+        items=(
+            ("FILE", "File", "A video file, or a sequence of images"),
+            ("CLIP", "Movie Clip", "A movie clip of this .blend file, with its start frame and frame offset"),
+        ),
+    )
     footage: bpy.props.StringProperty(
         name="Footage",
-        description="Video file, image of a sequence, or folder of images, with the people to recover",
+        description=(
+            "Video file, image of a sequence, folder of images, or pattern such as shot_####.png, with the"
+            " people to recover"
+        ),
         subtype="FILE_PATH",
         options=RELATIVE_PATH,
+    )
+    clip: bpy.props.PointerProperty(
+        name="Movie Clip",
+        description="Movie clip with the people to recover. Its file is read; tracks and masks are not used",
+        type=bpy.types.MovieClip,
+    )
+    frame_rate: bpy.props.FloatProperty(
+        name="Frame Rate",
+        description="Images a second, as they were filmed. 0 takes the scene's frame rate",
+        min=0.0,
+        max=1000.0,
+        soft_max=120.0,
+        precision=3,
+        step=100,
     )
     out: bpy.props.StringProperty(
         name="Output",
@@ -57,18 +87,36 @@ class RECOVER_MOTION_PG_form(bpy.types.PropertyGroup):
         name="People's Clip", description="The clip that the people were found in", options={"HIDDEN"}
     )
     people_index: bpy.props.IntProperty(name="Person", options={"HIDDEN"})
-    use_range: bpy.props.BoolProperty(name="Part of the Clip", description="Recover a part of the clip only")
+    part: bpy.props.EnumProperty(
+        name="Range",
+        description="Which part of the footage to recover",
+        items=(
+            ("ALL", "Whole Footage", "All frames of the file"),
+            (
+                "SCENE",
+                "Scene Range",
+                "What stands at the frames of the scene's range, or of its preview range when that is in use",
+            ),
+            ("CLIP", "Clip Range", "What the movie clip shows: from its frame offset to its end"),
+            ("TIMES", "In and Out", "Between two times of the footage"),
+        ),
+    )
     start: bpy.props.FloatProperty(
         name="Start",
-        description="Where to start, in seconds of the clip",
+        description="Where to start, in seconds of the clip. A frame that is shown at this time is included",
         subtype="TIME_ABSOLUTE",
         min=0.0,
+        precision=3,
     )
     end: bpy.props.FloatProperty(
         name="End",
-        description="Where to end, in seconds of the clip; 0 is the clip's own end",
+        description=(
+            "Where to end, in seconds of the clip. A frame that is shown at this time is left out. 0 is the"
+            " clip's own end"
+        ),
         subtype="TIME_ABSOLUTE",
         min=0.0,
+        precision=3,
     )
     camera_fov: bpy.props.FloatProperty(
         name="Field of View",
@@ -88,13 +136,56 @@ class RECOVER_MOTION_PG_form(bpy.types.PropertyGroup):
         name="Body",
         description="Body file in the models folder. When empty, the open body that comes along",
     )
+    shape: bpy.props.EnumProperty(
+        name="Body Shape",
+        description="Whose body the motion comes on",
+        items=(
+            ("OWN", "The Person's", "The body with the shape that was recovered with the motion"),
+            (
+                "AVERAGE",
+                "Average",
+                "The average body, the same for everyone, so that motions can be swapped. Its steps are as"
+                " long as its legs allow, so it does not cover the person in the footage exactly",
+            ),
+        ),
+    )
+    smooth: bpy.props.FloatProperty(
+        name="Smooth",
+        description=(
+            "Smooth the motion after the import: shaking to and fro in this time is halved, quicker shaking"
+            " vanishes. 0 leaves the motion as it was recovered. It can be changed afterwards in Clean Up"
+        ),
+        subtype="TIME_ABSOLUTE",
+        min=0.0,
+        soft_max=1.0,
+        max=10.0,
+        step=1,
+        precision=2,
+    )
+    feet: bpy.props.EnumProperty(
+        name="Feet",
+        description="What smoothing does to feet that stand",
+        items=(
+            ("PLANTED", "Keep Planted", "Bend the smoothed legs so that feet stand still where they stood"),
+            ("FREE", "Smooth Too", "Smooth them like everything else, so that they may creep"),
+        ),
+    )
+    floor: bpy.props.EnumProperty(
+        name="Floor",
+        description="How high the motion stands",
+        items=(
+            ("RECOVERED", "As Recovered", "Leave the heights as they were recovered"),
+            ("SOLES", "Set on Floor", "Lift or lower the whole motion so that its soles stand on the floor"),
+        ),
+    )
     use_camera: bpy.props.BoolProperty(
         name="Camera with Footage",
         description="Also make the camera that fits the motion, with the footage as its background",
         default=True,
     )
     set_render_size: bpy.props.BoolProperty(
-        name="Footage Resolution", description="Set the scene's resolution to the footage's"
+        name="Footage Resolution",
+        description="Set the scene's resolution to the footage's, so that renders lie over it exactly",
     )
     existing: EXISTING
     use_nla: USE_NLA

@@ -79,7 +79,7 @@ def test_recover_sends_what_the_form_says(form, choose, tmp_path):
     clip = choose("walk")
     form.out = str(tmp_path / "elsewhere")
     form.who = "LARGEST"
-    form.use_range, form.start, form.end = True, 1.25, 3.5
+    form.part, form.start, form.end = "TIMES", 1.25, 3.5
     form.camera_fov = math.radians(60.0)
     form.use_camera = False
     bpy.ops.recover_motion.recover()
@@ -98,13 +98,13 @@ def test_recover_sends_what_the_form_says(form, choose, tmp_path):
 
 def test_what_is_left_open_is_not_sent(form, choose, tmp_path):
     clip = choose("walk")
-    form.start = 9.0  # without use_range it means nothing
+    form.start = 9.0  # with the whole footage it means nothing
     assert job_form.request_of(form) == {
         "footage": str(clip),
         "out": str(tmp_path / "walk_motion"),
         "person": "all",
     }
-    form.use_range = True
+    form.part = "TIMES"
     assert job_form.clip_of(form) == {"footage": str(clip), "start": 9.0}
 
 
@@ -305,7 +305,7 @@ def test_find_people_fills_the_list_for_that_clip_alone(form, choose):
     assert job_form.chosen_people(form) == []
     choose("walk")
     assert job_form.chosen_people(form) == [1]
-    form.use_range = True
+    form.part, form.start = "TIMES", 0.5
     assert job_form.chosen_people(form) == []
 
 
@@ -317,13 +317,20 @@ def test_check_backend_tells_what_is_wrong(form):
     assert session.job.exit_code == 1
 
 
-def test_the_form_says_what_is_missing(form, tmp_path):
+def test_the_form_says_what_is_missing(form, choose, tmp_path):
     assert job_form.problem_of(form) == "Choose the footage first"
     form.footage = str(tmp_path / "gone.mp4")
     assert job_form.problem_of(form).startswith("The footage is not there: ")
     form.footage = str(tmp_path / "shot_%04d.png")
+    assert job_form.problem_of(form).startswith("There is no image of the sequence ")
+    form.footage = str(tmp_path)
+    assert job_form.problem_of(form).startswith("There are no images in the folder ")
+    choose("take #2")  # a name that looks like a pattern
     assert job_form.problem_of(form) == ""
-    form.use_range, form.start, form.end = True, 3.0, 2.0
+    form.camera_fov = math.radians(0.5)
+    assert "field of view" in job_form.problem_of(form)
+    form.camera_fov = 0.0
+    form.part, form.start, form.end = "TIMES", 3.0, 2.0
     assert job_form.problem_of(form) == "The range ends before it starts"
     form.end = 0.0  # to the clip's end
     assert job_form.problem_of(form) == ""
