@@ -2,27 +2,30 @@
 """`blender --command recover_motion`: the same job without a window, for scripts and render farms.
 
     blender -b --command recover_motion recover CLIP --out FOLDER
+    blender -b --command recover_motion batch FOLDER --out FOLDER
     blender -b --command recover_motion import FILE...
 
 Exit codes are those of the backend's own command: 0 done, 2 bad call, 3 bad or empty input, 4 nobody found,
-5 missing model file, 130 cancelled, 1 anything else. The result is a .blend: a copy of the file that was
-opened (`blender -b FILE.blend --command ...`), or else a new scene with the clip's frame rate and length.
+5 missing model file, 130 cancelled, 1 anything else. A batch ends with the worst of its clips', in the order
+130, 1, 5, 2, 3, 4. The result is a .blend: a copy of the file that was opened (`blender -b FILE.blend
+--command ...`), or else a new scene with the clip's frame rate and length. docs/headless.md tells the rest.
 """
 
 import argparse
+import signal
 import sys
+import time
 import traceback
 from pathlib import Path
 
 import bpy
 
-from . import session
 from .backend_location import BackendProblem
-from .import_motion import ImportProblem, import_motion
-from .job_form import clip_name
-from .jobs import Job
-from .motion_file import read_motion_file
-from .operators import Teller
+from .backend_setup import addon_version
+from .headless_record import Outcome, Report, worst
+from .headless_recover import BatchProblem, clips_of, recover_clips, summary
+from .headless_scene import Choices, SaveProblem, Scenes, bring_in, note_import, save
+from .import_motion import ImportProblem
 
 _command = None
 
@@ -40,31 +43,114 @@ def run(arguments: list[str]) -> int:
         options = _parser().parse_args(arguments)
     except SystemExit as end:  # argparse has said what is wrong, or has shown its help
         return end.code if isinstance(end.code, int) else 2
+    asked = {name: _plain(value) for name, value in vars(options).items() if name not in _NOT_ASKED}
+    about = {"command": options.command, "version": addon_version(), "blender": bpy.app.version_string}
+    report = Report(options.json, {**about, "asked": asked})
+    started = time.monotonic()
     try:
-        return options.action(options)
-    except BackendProblem as problem:
-        return _complain(str(problem), 1)
+        report.write()  # now, as nobody wants to hear after hours that it cannot be written
+    except OSError as error:
+        return _not_written(options.json, error)
+    before = _let_ctrl_c_interrupt()
+    try:
+        options.action(options, report)
+        code = worst([outcome.exit_code for outcome in report.clips])
+    except (BackendProblem, BatchProblem) as problem:
+        code = getattr(problem, "exit_code", 1)
+        report.problem = str(problem)
     except KeyboardInterrupt:
-        return _complain("Cancelled.", 130)
+        code, report.problem = 130, "Cancelled."
     except Exception:  # noqa: BLE001 (an exit code must come out of here whatever happens)
-        return _complain(traceback.format_exc(), 1)
+        code, report.problem = 1, traceback.format_exc()
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGINT, before)
+    if report.problem:
+        _say(report.problem)
+    try:
+        report.write(code, time.monotonic() - started)
+    except OSError as error:
+        code = worst([code, _not_written(options.json, error)])
+    return code
+
+
+def _not_written(report: Path, error: OSError) -> int:
+    _say(f"The report {report} could not be written: {error.strerror or error}.")
+    return 3
+
+
+# --- the commands
+
+
+def _recover(options: argparse.Namespace, report: Report) -> None:
+    recover_clips(options, [options.clip], report, _say)
+
+
+def _batch(options: argparse.Namespace, report: Report) -> None:
+    clips = clips_of(options)
+    try:
+        recover_clips(options, clips, report, _say)
+    finally:
+        _say(summary(report.clips))
+
+
+def _import(options: argparse.Namespace, report: Report) -> None:
+    first = options.motions[0]
+    blend = options.blend or first.with_name(f"{first.name.split('.person')[0]}.blend")
+    choices = Choices(
+        not options.no_camera, options.set_render_size, options.existing or "NEW", options.use_nla
+    )
+    outcome = Outcome(str(options.footage.absolute()) if options.footage else "")
+    report.clips = [outcome]
+    started = time.monotonic()
+    try:
+        imported, people = bring_in(
+            Scenes(),
+            options.motions,
+            choices,
+            footage=options.footage,
+            body=options.body,
+            start_frame=options.start_frame,
+        )
+        note_import(outcome, imported, people)
+        for note in outcome.notes:
+            _say(note)
+        outcome.blend = str(save(blend))
+        outcome.status = "done"
+        sys.stdout.write(f"{outcome.blend}\n")
+        sys.stdout.flush()
+    except (ImportProblem, SaveProblem) as problem:
+        outcome.status, outcome.exit_code, outcome.message = "failed", 3, str(problem)
+        _say(outcome.message)
+    outcome.seconds = round(time.monotonic() - started, 2)
+
+
+# --- the parser
+
+_NOT_ASKED = ("action", "command", "is_batch", "json")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="blender -b [FILE.blend] --command recover_motion",
         description="Recover the motion of people in footage, or import recovered motion.",
+        epilog="Exit codes: 0 done, 2 bad call, 3 bad or empty input, 4 nobody found, 5 missing model file, "
+        "130 cancelled, 1 anything else. A batch ends with the worst of its clips', in the order 130, 1, 5, "
+        "2, 3, 4.",
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
 
     recover = commands.add_parser("recover", help="recover the motion in a clip and import it")
     recover.add_argument("clip", type=Path, help="video file, or folder of images")
     recover.add_argument("--out", type=Path, required=True, help="folder for the motion files and the .blend")
-    recover.add_argument("--person", default="all", help='"all", "largest" or numbers: 1,3')
-    recover.add_argument("--start", type=float, help="seconds of the clip")
-    recover.add_argument("--end", type=float, help="seconds of the clip")
-    recover.add_argument("--camera-fov", type=float, help="the camera's horizontal field of view, degrees")
-    recover.set_defaults(action=_recover)
+    recover.set_defaults(action=_recover, is_batch=False)
+
+    batch = commands.add_parser("batch", help="recover and import every clip of a folder")
+    batch.add_argument("folder", type=Path, help="its videos and its folders of images are the clips")
+    batch.add_argument(
+        "--out", type=Path, required=True, help="folder for the motion files and a .blend a clip"
+    )
+    batch.set_defaults(action=_batch, is_batch=True)
 
     bring = commands.add_parser("import", help="import recovered motion")
     bring.add_argument("motions", type=Path, nargs="+", metavar="FILE", help="motion files (.npz)")
@@ -73,100 +159,70 @@ def _parser() -> argparse.ArgumentParser:
     bring.add_argument("--start-frame", type=int, help="scene frame of the clip's first frame")
     bring.set_defaults(action=_import)
 
-    for command in (recover, bring):
-        command.add_argument(
-            "--blend", type=Path, help="where to save the scene (default: beside the motion)"
-        )
+    for command in (recover, batch):
+        _add_recovery(command)
+    for command in (recover, batch, bring):
+        where = "one file for all clips" if command is batch else "where to save the scene"
+        usual = "a file a clip, in --out" if command is batch else "beside the motion"
+        command.add_argument("--blend", type=Path, metavar="FILE", help=f"{where} (default: {usual})")
         command.add_argument("--no-camera", action="store_true", help="do not make the matching camera")
         command.add_argument("--set-render-size", action="store_true", help="use the footage's resolution")
+        command.add_argument(
+            "--existing",
+            type=str.upper,
+            choices=("NEW", "REPLACE", "STACK"),
+            help="people who are in the scene already: import beside them, replace their motion, or stack it"
+            " in the NLA (default: NEW; with batch --blend: REPLACE)",
+        )
+        command.add_argument("--use-nla", action="store_true", help="put the motion into an NLA strip")
+        command.add_argument("--json", type=Path, metavar="FILE", help="write a report for machines")
     return parser
 
 
-def _recover(options: argparse.Namespace) -> int:
-    request: dict[str, object] = {
-        "footage": str(options.clip.absolute()),
-        "out": str(options.out.absolute()),
-        "person": options.person,
-    }
-    for name in ("start", "end", "camera_fov"):
-        if getattr(options, name) is not None:
-            request[name] = getattr(options, name)
-    job = Job("recover", request)
-    session.run(job, tell=Teller())
-    session.stop()
-    if job.exit_code:
-        return _complain("\n".join((job.message, *job.details)), job.exit_code)
-    motions = [Path(path) for path in job.result["motions"]]
-    body = job.result["body"]
-    blend = options.blend or options.out / f"{clip_name(options.clip)}.blend"
-    return _bring_in(motions, options.clip, Path(body) if body else None, None, blend, options)
+def _add_recovery(command: argparse.ArgumentParser) -> None:
+    """The options that go to the backend; it checks their values."""
+    command.add_argument("--again", action="store_true", help="do it even if the result is there already")
+    command.add_argument("--person", default="all", help='"all", "largest" or numbers: 1,3')
+    command.add_argument("--start", type=float, help="seconds of the clip")
+    command.add_argument("--end", type=float, help="seconds of the clip")
+    command.add_argument("--frame-rate", type=float, help="frames per second of an image sequence (24)")
+    command.add_argument("--camera-fov", type=float, help="the camera's horizontal field of view, degrees")
+    command.add_argument("--body", help='"open", or an SMPL file of yours')
+    command.add_argument("--model", help='"open", "landmarks", "hmr2" or "camerahmr"')
+    command.add_argument("--checkpoint", type=Path, metavar="FILE", help="the weights of hmr2 or camerahmr")
+    command.add_argument("--device", help='"auto", "cpu", "cuda" or "mps" (default: as in the preferences)')
+    command.add_argument("--precision", help='of an encoder: "auto", "fp32", "bf16" or "fp16"')
+    command.add_argument("--tokens", type=int, help="how many of its 192 tokens an encoder keeps")
+    command.add_argument("--decoder", help='"auto", "diffusion", "regressor" or "landmark_fit"')
+    command.add_argument("--steps", type=int, help="denoising steps of the decoder diffusion")
+    command.add_argument("--decoder-weights", type=Path, metavar="FILE", help="a motion decoder of your own")
+    command.add_argument(
+        "--no-refine", action="store_true", help="do not fit the decoded motion to the picture"
+    )
 
 
-def _import(options: argparse.Namespace) -> int:
-    first = options.motions[0]
-    blend = options.blend or first.with_name(f"{first.name.split('.person')[0]}.blend")
-    return _bring_in(options.motions, options.footage, options.body, options.start_frame, blend, options)
+def _plain(value: object) -> object:
+    """An option as JSON can hold it."""
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return str(value) if isinstance(value, Path) else value
 
 
-def _bring_in(
-    motions: list[Path],
-    footage: Path | None,
-    body: Path | None,
-    start_frame: int | None,
-    blend: Path,
-    options: argparse.Namespace,
-) -> int:
-    """Import motions into the file that was opened on the command line, or else a new one, and save it."""
-    is_new = not bpy.data.filepath
+def _let_ctrl_c_interrupt() -> object:
+    """Let Ctrl-C raise KeyboardInterrupt: in the background Blender keeps it to itself, and then exits.
+
+    Returns:
+        The handler that was there; None when nothing was changed.
+    """
     try:
-        if is_new:
-            _new_scene(read_motion_file(motions[0].absolute()).frame_rate)
-        imported = import_motion(
-            bpy.context,
-            [path.absolute() for path in motions],
-            footage=footage.absolute() if footage else None,
-            body_path=body.absolute() if body else None,
-            start_frame=start_frame,
-            use_camera=not options.no_camera,
-            set_render_size=options.set_render_size,
-        )
-    except ImportProblem as problem:
-        return _complain(str(problem), 3)
-    if is_new:
-        bpy.context.scene.frame_start, bpy.context.scene.frame_end = imported.frame_range
-    for note in imported.notes:
-        _say(note)
-    return _save(blend)
-
-
-def _new_scene(frame_rate: float) -> None:
-    """An empty scene at the clip's frame rate, so that its frames are the clip's."""
-    bpy.ops.wm.read_homefile(use_empty=True)
-    render = bpy.context.scene.render
-    render.fps = max(round(frame_rate), 1)
-    render.fps_base = render.fps / frame_rate
-
-
-def _save(path: Path) -> int:
-    path = path.absolute()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        bpy.ops.wm.save_as_mainfile(filepath=str(path), copy=True)
-    except (OSError, RuntimeError) as error:  # RuntimeError: how Blender's operators say what went wrong
-        return _complain(f"The scene could not be saved to {path}: {error}", 3)
-    sys.stdout.write(f"{path}\n")
-    sys.stdout.flush()
-    return 0
+        return signal.signal(signal.SIGINT, signal.default_int_handler)
+    except ValueError:  # not on the main thread
+        return None
 
 
 def _say(message: str) -> None:
     sys.stderr.write(f"Recover Motion: {message.rstrip()}\n")
     sys.stderr.flush()
-
-
-def _complain(message: str, code: int) -> int:
-    _say(message)
-    return code
 
 
 def register() -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`blender --command recover_motion`: what it makes, and the exit codes it ends with."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import bpy
 import pytest
 import recover_motion
 from recover_motion import command_line, session
+from recover_motion.backend_setup import addon_version
 from smpl_reference import write_motion
 
 FAKE = Path(__file__).with_name("fake_worker.py")
@@ -133,3 +135,68 @@ def test_bad_calls(arguments, capfd):
 def test_help_is_no_error(capfd):
     assert command_line.run(["--help"]) == 0
     assert "import recovered motion" in capfd.readouterr().out
+
+
+def test_recover_is_not_done_twice(tmp_path, capfd):
+    call = ["recover", clip(tmp_path, "walk"), "--out", str(tmp_path / "out")]
+    assert command_line.run(call) == 0
+    made = (tmp_path / "out" / "walk.blend").stat().st_mtime_ns
+    capfd.readouterr()
+    assert command_line.run(call) == 0
+    said = capfd.readouterr()
+    assert said.out.splitlines() == [str(tmp_path / "out" / "walk.blend")]
+    assert "walk.mp4 is already there" in said.err
+    assert (tmp_path / "out" / "walk.blend").stat().st_mtime_ns == made
+    assert command_line.run([*call, "--again"]) == 0
+    assert (tmp_path / "out" / "walk.blend").stat().st_mtime_ns != made
+
+
+@pytest.mark.parametrize(("name", "code"), [("walk", 0), ("empty", 4)])
+def test_the_report_of_recover(tmp_path, name, code):
+    report = tmp_path / "report.json"
+    call = ["recover", clip(tmp_path, name), "--out", str(tmp_path / "out"), "--json", str(report)]
+    assert command_line.run(call) == code
+    value = json.loads(report.read_text())
+    assert (value["command"], value["exit_code"], value["version"]) == ("recover", code, addon_version())
+    (outcome,) = value["clips"]
+    assert outcome["exit_code"] == code
+    assert len(outcome["people"]) == (code == 0)
+    assert value["asked"]["clip"] == str(tmp_path / f"{name}.mp4")
+
+
+def test_the_report_of_import(tmp_path):
+    motions = [
+        str(write_motion(tmp_path / f"dance.person0{person}.npz", seed=person, count=9)) for person in (1, 2)
+    ]
+    report = tmp_path / "report.json"
+    assert command_line.run(["import", *motions, "--start-frame", "101", "--json", str(report)]) == 0
+    value = json.loads(report.read_text())
+    (outcome,) = value["clips"]
+    assert outcome["blend"] == str(tmp_path / "dance.blend")
+    assert [person["file"] for person in outcome["people"]] == motions
+    assert {(person["first_frame"], person["last_frame"]) for person in outcome["people"]} == {(101, 109)}
+    assert value["asked"]["motions"] == motions
+    assert command_line.run(["import", str(tmp_path / "gone.npz"), "--json", str(report)]) == 3
+    value = json.loads(report.read_text())
+    assert (value["exit_code"], value["clips"][0]["status"]) == (3, "failed")
+    assert "gone.npz" in value["clips"][0]["message"]
+
+
+def test_import_replaces_who_is_there(tmp_path):
+    motion = str(write_motion(tmp_path / "walk.person01.npz", seed=1))
+    first, second = tmp_path / "first.blend", tmp_path / "second.blend"
+    assert command_line.run(["import", motion, "--blend", str(first)]) == 0
+    for existing, bodies in (("NEW", 2), ("replace", 1), ("STACK", 1)):
+        bpy.ops.wm.open_mainfile(filepath=str(first))
+        assert command_line.run(["import", motion, "--blend", str(second), "--existing", existing]) == 0
+        assert len(bodies_in(second)) == bodies
+    assert [track.mute for track in bpy.data.objects["walk.person01"].animation_data.nla_tracks] == [True]
+
+
+def test_a_report_that_cannot_be_written_is_told_before_the_work(tmp_path, capfd):
+    (tmp_path / "file").touch()
+    report = tmp_path / "file" / "report.json"
+    call = ["recover", clip(tmp_path, "walk"), "--out", str(tmp_path / "out"), "--json", str(report)]
+    assert command_line.run(call) == 3
+    assert "could not be written" in capfd.readouterr().err
+    assert not (tmp_path / "out").exists()
