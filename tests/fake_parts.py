@@ -78,6 +78,7 @@ def make_track(person: int, frames: Sequence[int], rate: float = 30.0, height: f
 
 def find_people(footage: Any, detector: object, progress: Progress) -> Any:
     """Two people: the first in every frame, the second from the third frame on."""
+    from fasthmr.people.sketches import sketch_people
     from fasthmr.people.values import People
 
     called("find people")
@@ -92,6 +93,7 @@ def find_people(footage: Any, detector: object, progress: Progress) -> Any:
         times.append(frame.time)
         picture = frame.image[:8, :8]
         progress.report("people", len(indices), footage.expected_frames)
+        progress.offer(lambda _, frame=frame: sketch_people(frame, []))
         if "FAKE_NOISE" in os.environ:
             os.write(1, b"noise from a native library\n")
             print("noise from Python")  # noqa: T201

@@ -140,6 +140,7 @@ def test_hello_answers_at_once_and_says_who_it_is(start: Any) -> None:
         "protocol": 1,
         "python": sys.version.split()[0],
         "device": "cpu",
+        "features": ["preview"],
     }
     assert client.end() == 0
 
@@ -328,7 +329,7 @@ def test_bad_parameters_are_named(start: Any) -> None:
 
 
 def test_recover_takes_all_that_a_request_can_say() -> None:
-    assert set(protocol.Recover.__struct_fields__) - {"job"} == {
+    assert set(protocol.Recover.__struct_fields__) - {"job", "preview"} == {
         field.name for field in dataclasses.fields(RecoverRequest)
     }
 

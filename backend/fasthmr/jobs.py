@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
 import filelock
 import msgspec
@@ -38,6 +38,9 @@ from fasthmr.errors import BadInput, Cancelled, FastHMRError
 from fasthmr.files import written_whole
 from fasthmr.progress import Progress
 from fasthmr.stage_clock import StageClock
+
+if TYPE_CHECKING:
+    from fasthmr.live_preview import Sketcher
 
 SCHEMA: Final = 1
 
@@ -291,6 +294,9 @@ class _Recorder(Progress):
             line = {"time": _now(), **msgspec.to_builtins(step)}
             self._append("progress.jsonl", msgspec.json.encode(line) + b"\n")
         self._outer.show(stage, done, total)
+
+    def offer(self, make: Sketcher, folder: Path | None = None) -> None:
+        self._outer.offer(make, self._folder)
 
     def log(self, message: str) -> None:
         self._append("log.txt", f"{_now()}  {message}\n".encode())

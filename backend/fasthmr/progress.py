@@ -9,8 +9,13 @@ a subclass of its own.
 from __future__ import annotations
 
 import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fasthmr.errors import Cancelled
+
+if TYPE_CHECKING:
+    from fasthmr.live_preview import Sketcher
 
 
 class Progress:
@@ -41,6 +46,14 @@ class Progress:
 
     def show(self, stage: str, done: int, total: int | None) -> None:
         """Show the progress (subclasses); called only while the job is not cancelled."""
+
+    def offer(self, make: Sketcher, folder: Path | None = None) -> None:
+        """Offer a picture of the frame at work (subclasses); most of the time nobody wants one.
+
+        Args:
+            make: gives what is to be seen; called at once or not at all.
+            folder: the job's folder, which the job adds.
+        """
 
     def log(self, message: str) -> None:
         """Say something a user may want to read later (subclasses)."""

@@ -49,6 +49,7 @@ class FindPeople(msgspec.Struct, forbid_unknown_fields=True):
     end: float | None = None
     out: str | None = None
     frame_rate: float | None = None
+    preview: bool = False
     job: JobId | None = None
 
 
@@ -64,6 +65,7 @@ class Recover(msgspec.Struct, forbid_unknown_fields=True):
         steps: denoising steps of "diffusion".
         decoder_weights: path of a motion decoder; null for the one that comes along.
         refine: whether a decoded motion is fitted to the picture's landmarks.
+        preview: whether small pictures of the work are made (see :mod:`fasthmr.worker`).
     """
 
     footage: str
@@ -83,6 +85,7 @@ class Recover(msgspec.Struct, forbid_unknown_fields=True):
     steps: int = 1
     decoder_weights: str | None = None
     refine: bool = True
+    preview: bool = False
     job: JobId | None = None
 
 

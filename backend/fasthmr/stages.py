@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fasthmr.chosen_decoder import ChosenDecoder
     from fasthmr.encoder.encoding import Encoding
     from fasthmr.evidence import BodyEstimate, Evidence
+    from fasthmr.live_preview import Sketcher
     from fasthmr.people import People, Track
 
 
@@ -306,6 +307,9 @@ class _PartOfStage(Progress):
     def show(self, stage: str, done: int, total: int | None) -> None:
         share = min(1.0, done / total) if total else 0.0
         self._whole.show(stage, self._before + int(self._frames * share), self._total)
+
+    def offer(self, make: Sketcher, folder: Path | None = None) -> None:
+        self._whole.offer(make, folder)
 
     def log(self, message: str) -> None:
         self._whole.log(message)

@@ -6,6 +6,12 @@ take no time (``hello``, ``cancel``, ``shutdown``). One thread does the jobs, on
 and keeps the models loaded between them. One answers ``probe`` and ``doctor`` meanwhile. The end of
 the input ends the process: a client that crashed leaves nothing behind.
 
+A job's ``progress`` notification may have a field ``preview``: the path of a small picture of the work
+(:mod:`fasthmr.live_preview`; a PPM of at most 320 pixels, in the job folder, always of the same name), which
+has been written since the last notification. Pictures are made for jobs that ask for them with ``preview:
+true``, by workers that name ``preview`` among the ``features`` in their answer to ``hello``; older ones have
+no such list and refuse the parameter. The file goes when the job ends.
+
 Standard output carries protocol lines and nothing else: the descriptor is moved out of the way, so
 that a stray print in any library, also a native one, lands in the log on standard error.
 """
@@ -34,10 +40,14 @@ import fasthmr
 from fasthmr import protocol
 from fasthmr.device import expected_device
 from fasthmr.errors import Cancelled
+from fasthmr.live_preview import LivePreview, Sketcher, remove_picture
 from fasthmr.models import Models
 from fasthmr.progress import Progress
 from fasthmr.protocol import JobId, Refused, RequestId
 from fasthmr.stage_clock import StageClock
+
+FEATURES: Final = ("preview",)
+"""What this worker can do that an older one of the same protocol cannot."""
 
 _LONGEST_LINE: Final = 1 << 20
 _PATIENCE: Final = 1.5  # seconds that a job gets to stop when the input has ended
@@ -67,17 +77,35 @@ class Connection:
 class JobProgress(Progress):
     """Sends a job's progress and log to the client."""
 
-    def __init__(self, connection: Connection, job: JobId) -> None:
+    def __init__(self, connection: Connection, job: JobId, *, preview: bool = False) -> None:
         super().__init__()
         self.job = job
         self._connection = connection
         self._clock = StageClock(interval=0.1)
+        self._preview = LivePreview() if preview else None
+        self._picture: Path | None = None  # written and not told yet
+        self._folder: Path | None = None  # with a picture in it
 
     def show(self, stage: str, done: int, total: int | None) -> None:  # noqa: D102 (as in the base)
         step = self._clock.step(stage, done, total)
         if step is not None:
             params = {"job": self.job, **msgspec.to_builtins(step)}
+            if self._picture is not None:
+                params["preview"], self._picture = str(self._picture), None
             self._connection.send(protocol.notification("progress", params))
+
+    def offer(self, make: Sketcher, folder: Path | None = None) -> None:  # noqa: D102 (as in the base)
+        if self._preview is None or folder is None:
+            return
+        if (path := self._preview.offer(make, folder)) is not None:
+            self._picture, self._folder = path, folder
+
+    def close(self) -> None:
+        """The job has ended: take its picture away."""
+        if self._preview is not None and self._preview.count:
+            _say(f"Previews: {self._preview.count} pictures, {self._preview.seconds:.2f} s in all.")
+        if self._folder is not None:
+            remove_picture(self._folder)
 
     def log(self, message: str) -> None:  # noqa: D102 (as in the base)
         _say(message)
@@ -182,7 +210,7 @@ class Worker:
         """Put a job behind those that wait already. Its name is the client's, or else the request's id."""
         job = params.job if params.job is not None else (number if number is not None else "")
         do = self._recover if isinstance(params, protocol.Recover) else self._people
-        progress = JobProgress(self._connection, job)
+        progress = JobProgress(self._connection, job, preview=params.preview)
         with self._tasks_lock:
             taken = job in self._tasks
             if not taken:
@@ -215,6 +243,7 @@ class Worker:
                 continue
 
             def reply(message: dict[str, Any], task: _Task = task) -> None:
+                task.progress.close()
                 with self._tasks_lock:  # first, so that the name is free when the client reads the answer
                     del self._tasks[task.progress.job]
                 task.reply(message)
@@ -224,7 +253,11 @@ class Worker:
     def _recover(self, params: Any, progress: JobProgress) -> dict[str, Any]:
         from fasthmr.pipeline import RecoverRequest, recover
 
-        values = {name: value for name, value in msgspec.to_builtins(params).items() if name != "job"}
+        values = {
+            name: value
+            for name, value in msgspec.to_builtins(params).items()
+            if name not in ("job", "preview")
+        }
         for name in ("footage", "out", "checkpoint", "decoder_weights"):
             values[name] = None if values[name] is None else Path(values[name])
         result = recover(RecoverRequest(**values), progress, self._models)
@@ -299,6 +332,7 @@ def _hello() -> dict[str, Any]:
         "protocol": protocol.PROTOCOL,
         "python": platform.python_version(),
         "device": expected_device(),
+        "features": list(FEATURES),
     }
 
 

@@ -31,10 +31,12 @@ from fasthmr.encoder.protection import track_levels
 from fasthmr.encoder.proxies import mask_in_crop, proxies
 from fasthmr.encoder.runner import EncoderRunner
 from fasthmr.errors import BadInput
+from fasthmr.people.sketches import sketch_tracks
 from fasthmr.progress import Progress
 
 if TYPE_CHECKING:
-    from fasthmr.footage import Footage
+    from fasthmr.footage import Footage, Frame
+    from fasthmr.live_preview import Sketch
     from fasthmr.people import PackedMask, People, Track
 
 STAGE: Final = "encode"
@@ -81,7 +83,8 @@ def encode_people(
     progress.report(STAGE, 0, total)
     runner.prepare()
     results = [_Results(track, runner) for track in tracks]
-    work = _Work(footage, people, tracks, intrinsics, runner, rule or rule_for(runner.model.config.kind))
+    rule = rule or rule_for(runner.model.config.kind)
+    work = _Work(footage, people, tracks, intrinsics, runner, rule, progress)
     done = 0
 
     def still_wanted() -> None:
@@ -134,7 +137,9 @@ class _Work:
         intrinsics: np.ndarray,
         runner: EncoderRunner,
         rule: CropRule,
+        progress: Progress,
     ) -> None:
+        self._progress = progress
         self._footage, self._image_size, self._intrinsics = footage, people.image_size, intrinsics
         self._tracks, self._runner, self._rule = tracks, runner, rule
         self._squares = [square_of(track.boxes, rule) for track in tracks]
@@ -221,6 +226,7 @@ class _Work:
                     raise self._other_footage(f"frame {frame.index} has another size")
                 cut.append(self._cut(frame.image, here))
                 places += here
+                self._progress.offer(lambda _, frame=frame, here=here: self._sketch(frame, here))
             while len(places) >= self._runner.batch_size or (places and not wanted):
                 size = min(self._runner.batch_size, len(places))
                 crops = torch.cat(cut)
@@ -229,6 +235,9 @@ class _Work:
             if not wanted:
                 return
         raise self._other_footage(f"{len(wanted)} frames are missing, the first is {min(wanted)}")
+
+    def _sketch(self, frame: Frame, here: list[tuple[int, int]]) -> Sketch:
+        return sketch_tracks(frame, [(self._tracks[person], row) for person, row in here])
 
     def _cut(self, image: np.ndarray, here: list[tuple[int, int]]) -> Tensor:
         """Crops of the people of one frame (track and row); on a GPU beside what the network does there."""

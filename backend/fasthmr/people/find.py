@@ -21,6 +21,7 @@ from fasthmr.people.landmarks import LANDMARK_MIRROR
 from fasthmr.people.misreadings import misread_frames
 from fasthmr.people.shots import CutFinder
 from fasthmr.people.sides import exchanged_limbs, swapped_frames
+from fasthmr.people.sketches import sketch_people
 from fasthmr.people.tracking import MIN_FRAMES, MIN_SECONDS, Sighting, track_shot
 from fasthmr.people.values import People, Track
 from fasthmr.progress import Progress
@@ -91,6 +92,7 @@ def _find(footage: Footage, detector: PersonDetector, progress: Progress) -> Peo
             timestamps.append(frame.time)
         done = len(frame_indices)
         progress.report("people", done, max(done, total) if total else None)
+        progress.offer(lambda _, frame=run[-1], seen=found[-1]: sketch_people(frame, seen))
 
     people = [
         (shot, sightings)

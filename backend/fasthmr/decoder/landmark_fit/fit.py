@@ -30,6 +30,7 @@ from fasthmr.decoder.landmark_fit.encoder_pose import encoder_rotations, encoder
 from fasthmr.decoder.landmark_fit.initial_pose import initial_pose
 from fasthmr.decoder.landmark_fit.limits import joint_limits
 from fasthmr.decoder.landmark_fit.objective import Deviations, Objective, Targets, Variables
+from fasthmr.decoder.landmark_fit.sketches import FigureSketches
 from fasthmr.decoder.landmark_fit.standing import standing_feet
 from fasthmr.decoder.landmark_fit.trajectory import smooth_trajectory
 from fasthmr.decoder.landmark_fit.windows import ramp, windows
@@ -107,14 +108,15 @@ def _fit(evidence: Evidence, body: BodyModel, progress: Progress, settings: FitS
     start = _first_guess(evidence, targets, body, marks)
     targets = replace(targets, still=standing_feet(targets, start.pelvis[:, 2], marks))
     spans = list(windows(evidence.frame_count, settings.window, settings.overlap))
-    clock = _StepCounter(progress, settings.shape_steps + settings.motion_steps * len(spans))
+    steps = settings.shape_steps + settings.motion_steps * len(spans)
+    clock = _StepCounter(progress, steps, FigureSketches(objective, evidence))
 
     start = _fit_shape(objective, start, targets, settings, clock)
 
     def motion_of(span: slice) -> Variables:
         part, seen = start.select(span), targets.select(span)
         return _minimise(
-            objective, part, seen, settings.motion_steps, settings.step_size, clock, with_shape=False
+            objective, part, seen, settings.motion_steps, settings.step_size, clock.at(span), with_shape=False
         )
 
     fitted = motion_of(spans[0])
@@ -234,7 +236,7 @@ def _fit_shape(
     start: Variables,
     targets: Targets,
     settings: FitSettings,
-    clock: Callable[[], None],
+    clock: _StepCounter,
 ) -> Variables:
     """Find the person's shape and landmark offsets on frames spread over the track."""
     belief = targets.weights.sum(1)
@@ -248,7 +250,7 @@ def _fit_shape(
         targets.select(rows),
         settings.shape_steps,
         settings.step_size,
-        clock,
+        clock.at(rows),
         with_shape=True,
     )
     # The person's size has changed, and with it the distance: the ratio is the same in every frame.
@@ -262,7 +264,7 @@ def _minimise(
     targets: Targets,
     steps: int,
     step_size: float,
-    clock: Callable[[], None],
+    clock: Callable[[Variables], None],
     *,
     with_shape: bool,
 ) -> Variables:
@@ -291,7 +293,7 @@ def _minimise(
         energy.backward()
         optimiser.step()
         schedule.step()
-        clock()
+        clock(free)
     return Variables(
         *(getattr(free, name).detach() for name in ("root_start", "root_turn", "turns", "pelvis", "betas")),
         correction=free.correction.detach(),
@@ -336,11 +338,18 @@ def _estimate(objective: Objective, fitted: Variables, targets: Targets, evidenc
 
 
 class _StepCounter:
-    """Counts optimiser steps and tells the progress."""
+    """Counts optimiser steps, tells the progress, and offers a picture of the figure."""
 
-    def __init__(self, progress: Progress, total: int) -> None:
+    def __init__(self, progress: Progress, total: int, sketches: FigureSketches) -> None:
         self._progress, self._total, self._done = progress, total, 0
+        self._sketches = sketches
 
-    def __call__(self) -> None:
-        self._done += 1
-        self._progress.report("fit", self._done, self._total)
+    def at(self, rows: Tensor | slice) -> Callable[[Variables], None]:
+        """What to call after each step of a fit of these frames."""
+
+        def count(variables: Variables) -> None:
+            self._done += 1
+            self._progress.report("fit", self._done, self._total)
+            self._progress.offer(lambda known: self._sketches.sketch(variables, rows, known))
+
+        return count
