@@ -6,14 +6,16 @@ remembered by its number in this session of Blender and looked up again.
 """
 
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import bpy
 
 from . import job_form
+from .cleaning_on_arrival import CleaningWishes, clean_imported
 from .import_motion import ImportProblem, ImportResult, import_motion
 from .jobs import Job
+from .resample import scene_rate
 from .takes import Existing
 
 # in other modes the undo system keeps the edited data alone, and new objects would get lost between its steps
@@ -32,6 +34,9 @@ class Destination:
         set_render_size: set the scene's resolution to the footage's.
         existing: what to do with people who are in the scene already; see `import_motion`.
         use_nla: put the motion into NLA strips.
+        start_frame: scene frame of the clip's first frame; None for the scene's start at that time.
+        average_body: give everyone the average body.
+        cleaning: what to do right after the import.
     """
 
     scene: int
@@ -40,6 +45,9 @@ class Destination:
     set_render_size: bool = False
     existing: Existing = "NEW"
     use_nla: bool = False
+    start_frame: int | None = None
+    average_body: bool = False
+    cleaning: CleaningWishes = field(default_factory=CleaningWishes)
 
     @classmethod
     def of(cls, scene: bpy.types.Scene) -> "Destination | None":
@@ -47,7 +55,15 @@ class Destination:
         form = scene.recover_motion
         footage = job_form.footage_of(form)
         return footage and cls(
-            scene.session_uid, footage, form.use_camera, form.set_render_size, form.existing, form.use_nla
+            scene.session_uid,
+            footage,
+            form.use_camera,
+            form.set_render_size,
+            form.existing,
+            form.use_nla,
+            job_form.start_frame_of(form),
+            form.shape == "AVERAGE",
+            CleaningWishes(form.smooth, form.feet == "PLANTED", form.floor == "SOLES"),
         )
 
     def find_scene(self) -> bpy.types.Scene | None:
@@ -77,7 +93,7 @@ def reason_to_wait(destination: Destination) -> str:
 
 
 def import_result(job: Job, destination: Destination) -> None:
-    """Import the motions of a finished `recover` into its scene, as one undo step, and end the job."""
+    """Import the motions of a finished `recover`, clean them as asked, and end the job: one undo step."""
     scene = destination.find_scene()
     window = _window_of(scene)
     if scene is None or (window is None and scene != bpy.context.scene):
@@ -97,7 +113,10 @@ def import_result(job: Job, destination: Destination) -> None:
                 set_render_size=destination.set_render_size,
                 existing=destination.existing,
                 use_nla=destination.use_nla,
+                start_frame=destination.start_frame,
+                average_body=destination.average_body,
             )
+            cleaned = clean_imported(imported.armatures, destination.cleaning, scene_rate(scene))
         except ImportProblem as problem:
             job.import_failed(f"Recovered, but not imported: {problem}")
             return
@@ -107,7 +126,7 @@ def import_result(job: Job, destination: Destination) -> None:
             return
         if not bpy.app.background:
             bpy.ops.ed.undo_push(message="Recover Motion")
-    job.imported(f"Recovered {in_words(imported)}", imported.notes + imported.changes)
+    job.imported(f"Recovered {in_words(imported)}", imported.notes + imported.changes + cleaned)
 
 
 def in_words(imported: ImportResult) -> str:

@@ -9,7 +9,7 @@ from .chosen_footage import Footage, chosen_footage
 from .footage_range import RangeProblem, Span, chosen_span
 from .wrapped_text import write
 
-_PICTURE = 2.6
+_PICTURE = 3.2
 """Height of a person's picture, in rows."""
 
 

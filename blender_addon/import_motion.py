@@ -12,6 +12,7 @@ import numpy as np
 
 from .action import key_motion
 from .array_file import ImportProblem
+from .average_body import on_average_body
 from .backdrop import add_backdrop
 from .body_file import Body, open_body_path, read_body_file
 from .camera import set_resolution
@@ -68,6 +69,7 @@ def import_motion(
     set_render_size: bool = False,
     existing: Existing = "NEW",
     use_nla: bool = False,
+    average_body: bool = False,
 ) -> ImportResult:
     """Import the people of one clip; all of it, or nothing at all.
 
@@ -85,6 +87,7 @@ def import_motion(
         existing: for people who are in the scene already: NEW makes another armature beside, REPLACE gives
             the armature the new motion and keeps the old action, STACK also keeps that in a muted NLA track.
         use_nla: put the motion into an NLA strip.
+        average_body: give everyone the body's average shape, and a way that fits its legs.
 
     Raises:
         ImportProblem: a file cannot be used; nothing has changed then.
@@ -92,6 +95,9 @@ def import_motion(
     notes: list[str] = []
     motions = _read_motions([Path(path) for path in motion_paths])
     bodies = _bodies(motions, Path(body_path) if body_path else None, notes)
+    if average_body:
+        motions = [on_average_body(motion, *given) for motion, given in zip(motions, bodies, strict=True)]
+        bodies = [(body, np.zeros_like(betas)) for body, betas in bodies]
     scene = context.scene
     start = scene.frame_start if start_frame is None else start_frame
     clip = _short(motions[0].clip)

@@ -76,6 +76,14 @@ def clip_of(form: Form) -> dict[str, object]:
     return clip
 
 
+def start_frame_of(form: Form) -> int | None:
+    """Scene frame at which the clip's first frame is to stand after the import; None to leave it to that."""
+    try:
+        return chosen_span(form).start_frame
+    except RangeProblem:
+        return None
+
+
 def request_of(form: Form) -> dict[str, object]:
     """Parameters of the worker's `recover`; what was left open is left out."""
     persons = {"ALL": "all", "LARGEST": "largest", "CHOSEN": ",".join(map(str, chosen_people(form)))}
