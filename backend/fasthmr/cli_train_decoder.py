@@ -35,6 +35,9 @@ def add_commands(trains: Any) -> None:
         "--pairs", type=Path, metavar="DIR", help="recorded pairs of `fasthmr train evidence`, mixed in"
     )
     decoder.add_argument("--pairs-share", type=float, metavar="S", help="their share of the batches (0.3)")
+    decoder.add_argument(
+        "--varied", type=float, metavar="S", help="share of the other batches whose motion is varied (0.5)"
+    )
     decoder.add_argument("--start-from", type=Path, metavar="FILE", help="weights to fine-tune")
     decoder.add_argument("--learning-rate", type=float, metavar="R", help="highest (0.0005)")
     decoder.add_argument(
@@ -59,6 +62,7 @@ _SETTINGS = (
     "batch",
     "pairs",
     "pairs_share",
+    "varied",
     "start_from",
     "learning_rate",
     "trained",

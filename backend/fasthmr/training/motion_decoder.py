@@ -55,6 +55,8 @@ class DecoderTraining:
         batch: windows a step.
         pairs: folder of recorded pairs of perception and truth, or None.
         pairs_share: share of the batches that come from there.
+        varied: share of the other batches whose motion is varied (limbs exchanged, joints bent; see
+            :mod:`fasthmr.training.evidence.varied_motion`).
         start_from: weights of a motion decoder to go on from (fine-tuning), or None; its sizes are taken.
         learning_rate: highest.
         trained: "both" networks, or one of :data:`TRAINED` alone, which then has all the time of ``minutes``.
@@ -74,6 +76,7 @@ class DecoderTraining:
     batch: int = 32
     pairs: Path | None = None
     pairs_share: float = 0.3
+    varied: float = 0.5
     start_from: Path | None = None
     learning_rate: float = 5e-4
     trained: str = "both"
@@ -135,22 +138,25 @@ def draws(training: DecoderTraining) -> Callable[[], tuple[EvidenceBatch, Motion
 
     window = training.config.vae.window
     seed = training.seed + time.time_ns() % 1_000_003  # a run that goes on sees other batches
-    body = load_body("open")
-    synthesis = EvidenceSynthesis(
-        MocapSet.open(training.mocap), body, seed=seed, window=window, severity=_SEVERITY
+    body, mocap = load_body("open"), MocapSet.open(training.mocap)
+    captured, varied = (
+        EvidenceSynthesis(mocap, body, seed=seed + more, window=window, severity=_SEVERITY, varied=bool(more))
+        for more in (0, 1)
     )
+    generator = torch.Generator().manual_seed(seed)
+
+    def happens(share: float) -> bool:
+        return float(torch.rand((), generator=generator)) < share
+
+    def synthetic() -> tuple[EvidenceBatch, MotionBatch]:
+        return (varied if happens(training.varied) else captured).batch(training.batch)
+
     if training.pairs is None:
-        return lambda: synthesis.batch(training.batch)
+        return synthetic
     from fasthmr.training.evidence.paired import PairedEvidence
 
     recorded = PairedEvidence(training.pairs, seed=seed, window=window)
-    generator = torch.Generator().manual_seed(seed)
-
-    def draw() -> tuple[EvidenceBatch, MotionBatch]:
-        real = float(torch.rand((), generator=generator)) < training.pairs_share
-        return recorded.batch(training.batch) if real else synthesis.batch(training.batch)
-
-    return draw
+    return lambda: recorded.batch(training.batch) if happens(training.pairs_share) else synthetic()
 
 
 def _validation(training: DecoderTraining) -> dict[str, tuple[EvidenceBatch, MotionBatch]]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from fasthmr.body import BodyModel
 from fasthmr.body.skeleton import MIRROR
 from fasthmr.errors import BadInput
+from fasthmr.training.evidence.varied_motion import vary
 from fasthmr.training.mocap.packed import MocapSet, Split, sampling_weights
 
 # How much faster or slower motion is shown.
@@ -57,6 +58,7 @@ class MotionWindows:
         window: frames.
         split: which clips.
         augmented: mirrored, warped in time and on random bodies; False gives the clips as they are.
+        varied: as :mod:`~fasthmr.training.evidence.varied_motion` says, besides.
 
     Raises:
         BadInput: the split has no clips.
@@ -70,11 +72,13 @@ class MotionWindows:
         window: int = 64,
         split: Split = "train",
         augmented: bool = True,
+        varied: bool = False,
     ) -> None:
         clips = [clip for clip in mocap.clips if clip.split == split]
         if not clips:
             raise BadInput(f"{mocap.folder} has no clips for '{split}'.")
         self._body, self._generator, self._window, self._augmented = body, generator, window, augmented
+        self._varied = varied
         self._weights = torch.from_numpy(sampling_weights(clips)).float()
         self._starts = torch.tensor([clip.start for clip in clips])
         self._counts = torch.tensor([clip.count for clip in clips])
@@ -106,6 +110,10 @@ class MotionWindows:
         pelvis = legs[:, None, None] * (turn[:, None] @ pelvis[..., None])[..., 0]
         middle = pelvis[:, self._window // 2, :2]
         pelvis = torch.cat([pelvis[..., :2] - middle[:, None], pelvis[..., 2:]], dim=-1)
+        if self._varied:
+            rotations, pelvis, contacts = vary(
+                rotations, pelvis, contacts, valid, shapes, self._body, self._generator
+            )
         flat = rotations.flatten(0, 1)
         joints, turns = self._body.joints(flat, shapes.repeat_interleave(self._window, 0))
         joints = (joints - joints[:, :1]).unflatten(0, (count, self._window)) + pelvis[:, :, None]

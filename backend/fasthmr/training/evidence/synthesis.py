@@ -63,6 +63,7 @@ class EvidenceSynthesis:
         severity: least and greatest share of the errors that a window has; None for all of them in all
             windows. Estimated from every kind of synthetic footage, they are larger than what a clear view of
             a real person has.
+        varied: vary the motion itself (:mod:`~fasthmr.training.evidence.varied_motion`).
 
     Raises:
         BadInput: the split has no clips.
@@ -79,12 +80,13 @@ class EvidenceSynthesis:
         gaps: bool = True,
         encoder: float = 0.5,
         severity: tuple[float, float] | None = None,
+        varied: bool = False,
     ) -> None:
         if errors is None:
             errors = ErrorParameters.load() if PARAMETERS.is_file() else usual()
         self._errors, self._gaps, self._encoder, self._severity = errors, gaps, encoder, severity
         self._generator = torch.Generator().manual_seed(seed)
-        self._windows = MotionWindows(mocap, body, self._generator, window, split)
+        self._windows = MotionWindows(mocap, body, self._generator, window, split, varied=varied)
         self._landmarks = BodyLandmarks(body)
 
     def batch(self, count: int) -> tuple[EvidenceBatch, MotionBatch]:
