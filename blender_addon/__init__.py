@@ -18,6 +18,7 @@ from importlib import import_module
 # which need only numpy and the standard library can also be used (and tested) without Blender.
 _REGISTERED = (
     *("preferences", "properties", "operators", "panel", "confidence_view", "session", "command_line"),
+    *("live_view", "escape_key"),
     *("person_pictures", "form_panel", "footage_operators"),
     *("setup_operators", "model_menus", "installation"),
     *("cleaning_properties", "cleaning_operators", "cleaning_panel"),

@@ -37,6 +37,7 @@ class Destination:
         start_frame: scene frame of the clip's first frame; None for the scene's start at that time.
         average_body: give everyone the average body.
         cleaning: what to do right after the import.
+        automatic: import as soon as the motion is there, instead of waiting for a click.
     """
 
     scene: int
@@ -48,6 +49,7 @@ class Destination:
     start_frame: int | None = None
     average_body: bool = False
     cleaning: CleaningWishes = field(default_factory=CleaningWishes)
+    automatic: bool = True
 
     @classmethod
     def of(cls, scene: bpy.types.Scene) -> "Destination | None":
@@ -64,6 +66,7 @@ class Destination:
             job_form.start_frame_of(form),
             form.shape == "AVERAGE",
             CleaningWishes(form.smooth, form.feet == "PLANTED", form.floor == "SOLES"),
+            form.when_done == "IMPORT",
         )
 
     def find_scene(self) -> bpy.types.Scene | None:

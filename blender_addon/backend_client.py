@@ -39,10 +39,17 @@ _CREATION_FLAGS = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0) | getattr(
 
 @dataclass(frozen=True)
 class Greeting:
-    """The worker's answer to `hello`: it is up and speaks our protocol."""
+    """The worker's answer to `hello`: it is up and speaks our protocol.
+
+    Attributes:
+        version: the backend's.
+        device: the processor that it will use.
+        features: what it can do that an older one of the same protocol cannot.
+    """
 
     version: str
     device: str
+    features: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,7 @@ class Progress:
         done: units finished.
         total: units in all; None while unknown.
         eta: seconds left; None while unknown.
+        preview: path of a picture of the work, when there is a new one.
     """
 
     job: str
@@ -87,6 +95,7 @@ class Progress:
     done: int
     total: int | None
     eta: float | None
+    preview: str = ""
 
 
 @dataclass(frozen=True)
@@ -144,6 +153,7 @@ class Worker:
         self._last_words: deque[str] = deque(maxlen=_LAST_WORDS)
         self._last_request = 0
         self._orphans_ended = False
+        self._closer: threading.Thread | None = None
         try:
             self._process = subprocess.Popen(
                 [*command, "worker"],
@@ -223,6 +233,11 @@ class Worker:
         The end of its input asks it to stop; what has not stopped after `patience` seconds is
         terminated, and then killed.
         """
+        if self._closer is not None:
+            self._closer.join()
+        self._close(patience)
+
+    def _close(self, patience: float) -> None:
         with contextlib.suppress(OSError):
             self._stdin.close()
         try:
@@ -239,6 +254,18 @@ class Worker:
             stream.close()
         if self.ended is None:
             self.ended = Ended("The backend was stopped.")
+
+    def close_aside(self, patience: float = 3.0) -> None:
+        """As :meth:`close`, but the caller does not wait: see :attr:`closing`."""
+        if self._closer is None:
+            self.ended = self.ended or Ended("The backend was stopped.")
+            self._closer = threading.Thread(target=self._close, args=(patience,), name="recover-motion-close")
+            self._closer.start()
+
+    @property
+    def closing(self) -> bool:
+        """Whether it is being closed aside and still there."""
+        return self._closer is not None and self._closer.is_alive()
 
     def _end_orphans(self) -> None:
         """A dead worker's children would keep its pipes open, and its end unnoticed, for ever."""
@@ -300,7 +327,12 @@ class Worker:
                 f"This add-on speaks protocol {PROTOCOL}, the backend {value.get('name', '')} "
                 f"{value.get('version', '')} speaks {value.get('protocol')}. Update the older of the two."
             )
-        self.greeting = Greeting(str(value.get("version", "")), str(value.get("device", "")))
+        features = value.get("features")
+        self.greeting = Greeting(
+            str(value.get("version", "")),
+            str(value.get("device", "")),
+            frozenset(map(str, features)) if isinstance(features, list) else frozenset(),
+        )
         return self.greeting
 
     def _refuse(self, message: str) -> Ended:
@@ -318,13 +350,21 @@ class Worker:
             code = self._process.wait()
         self._end_orphans()
         self._threads[0].join(1.0)
-        if code < 0 and -code in set(signal.Signals):
-            how = f"killed by {signal.Signals(-code).name}"
-        else:
-            how = f"exit code {code}"
-        self.ended = Ended(f"The backend stopped unexpectedly ({how}).", tuple(self._last_words))
+        self.ended = Ended(_how_it_ended(code), tuple(self._last_words))
         self.close(0.0)
         return self.ended
+
+
+def _how_it_ended(code: int) -> str:
+    """The exit code of a worker that nobody stopped, in words."""
+    if not _WINDOWS and code == -signal.SIGKILL:
+        return (
+            "The system stopped the backend (SIGKILL), most likely because the memory was full. Close other"
+            " programs, or recover a shorter part of the clip."
+        )
+    if code < 0 and -code in set(signal.Signals):
+        return f"The backend stopped unexpectedly (killed by {signal.Signals(-code).name})."
+    return f"The backend stopped unexpectedly (exit code {code})."
 
 
 def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes], IO[bytes]]:
@@ -342,6 +382,7 @@ def _progress(params: dict[str, Any]) -> Progress | None:
             done=int(params["done"]),
             total=None if total is None else int(total),
             eta=None if eta is None else float(eta),
+            preview=str(params.get("preview") or ""),
         )
     except (KeyError, TypeError, ValueError):
         return None

@@ -60,6 +60,7 @@ def draw_options(
     feet.prop(form, "feet")
     column.prop(form, "floor")
 
+    layout.prop(form, "when_done")
     column = layout.column(heading="Import")
     column.prop(form, "use_camera")
     size = column.column()

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from .backend_client import CANCELLED, Ended, Failure, Greeting, Log, Progress, Result, Worker
+from .whole_job import SHARES, SHARES_OF_PEOPLE, SHARES_WITH_ENCODER, WholeJob
 
 START_PATIENCE = 180.0
 """Seconds that a worker may take to answer its first message: it loads large libraries, from a cold disk."""
@@ -25,6 +26,7 @@ CANCEL_PATIENCE = 15.0
 class State(StrEnum):
     """Where a job is. The values are also what the window manager's property shows."""
 
+    QUEUED = "queued"
     STARTING = "starting"
     RUNNING = "running"
     CANCELLING = "cancelling"
@@ -33,13 +35,16 @@ class State(StrEnum):
     CANCELLED = "cancelled"
     FAILED = "failed"
     NOT_IMPORTED = "recovered, import failed"
+    TO_IMPORT = "recovered, waiting to be imported"
 
 
-_ACTIVE = (State.STARTING, State.RUNNING, State.CANCELLING, State.IMPORTING)
+_WITH_WORKER = (State.STARTING, State.RUNNING, State.CANCELLING)
+_ACTIVE = (State.QUEUED, *_WITH_WORKER, State.IMPORTING)
 
 _STAGES = {
     "probe": "Reading the footage",
     "people": "Finding people",
+    "encode": "Looking at poses",
     "fit": "Fitting the body",
     "place": "Placing in the scene",
     "write": "Writing the motion",
@@ -49,6 +54,8 @@ _STAGES = {
 class Job:
     """One request to the backend and what has become of it.
 
+    A job starts as STARTING; one that has to wait for another is set to QUEUED by whoever keeps the queue.
+
     Args:
         method: the worker's method: "recover", "people" or "doctor".
         params: its parameters; the job's own name is added.
@@ -57,7 +64,10 @@ class Job:
 
     Attributes:
         state: see :class:`State`.
-        stage, done, total, eta: the last progress; `total` and `eta` (seconds) are None while unknown.
+        stage, done, total: the last progress of the present stage; `total` is None while unknown.
+        whole: how far the whole job is, and how long it will still take.
+        wants_preview: let the backend make small pictures of the work, if it can.
+        preview: path of the last such picture, and how many there have been; ("", 0) while there is none.
         message: one or two sentences for the user about the last thing that happened.
         details: lines that help to find out why it failed, oldest first.
         result: the worker's answer, once there is one.
@@ -73,7 +83,9 @@ class Job:
         self.stage = ""
         self.done = 0
         self.total: int | None = None
-        self.eta: float | None = None
+        self.whole = WholeJob(_shares(method, params), lambda: time.monotonic())
+        self.wants_preview = False
+        self.preview = ("", 0)
         self.message = "Starting the backend"
         self.details: tuple[str, ...] = ()
         self.result: dict[str, Any] = {}
@@ -89,30 +101,44 @@ class Job:
         return self.state in _ACTIVE
 
     @property
+    def with_worker(self) -> bool:
+        """Whether the job has a worker that may still have something to say."""
+        return self.state in _WITH_WORKER
+
+    @property
     def can_cancel(self) -> bool:
         """Whether :meth:`cancel` would do anything."""
-        return self.state in (State.STARTING, State.RUNNING, State.IMPORTING)
+        return self.state in (State.QUEUED, State.STARTING, State.RUNNING, State.IMPORTING)
 
     @property
     def fraction(self) -> float:
-        """How much of the present stage is done, 0 to 1; 0 while unknown."""
-        return min(self.done / self.total, 1.0) if self.total else 0.0
+        """How much of the whole job is done, 0 to 1."""
+        return self.whole.fraction
 
-    def progress_text(self) -> str:
-        """One short line for a progress bar."""
+    def stage_text(self) -> str:
+        """What is being done, and how many of how many frames (or people) are."""
         if self.state is not State.RUNNING or not self.stage:
             return self.message
         text = _STAGES.get(self.stage, self.stage.replace("_", " ").capitalize())
-        if self.total:
-            text += f", {self.fraction:.0%}"
-        elif self.done:
+        if self.total is not None and self.total > 1:
+            text += f", {min(self.done, self.total)} of {self.total}"
+        elif self.total is None and self.done:
             text += f", {self.done}"
-        if self.eta is not None:
-            text += f", {_duration(self.eta)} left"
         return text
+
+    def time_text(self) -> str:
+        """How long the whole job will still take; empty while that is not known."""
+        left = self.whole.seconds_left if self.state is State.RUNNING else None
+        return "" if left is None else f"{_duration(left)} left"
+
+    def progress_text(self) -> str:
+        """One short line with the stage and the time that is left."""
+        return ", ".join(filter(None, (self.stage_text(), self.time_text())))
 
     def begin(self, worker: Worker) -> None:
         """Give the job to a worker, which may still be starting."""
+        self.state = State.STARTING
+        self.message = "Starting the backend"
         self._worker = worker
         self._deadline = time.monotonic() + START_PATIENCE
         if worker.greeting is not None:
@@ -124,7 +150,7 @@ class Job:
         Args:
             patience: seconds to wait for it to say something.
         """
-        if self._worker is None or self.state not in (State.STARTING, State.RUNNING, State.CANCELLING):
+        if self._worker is None or not self.with_worker:
             return
         for message in self._worker.receive(patience):
             if not self.active:  # what follows the job's end, the answer to a cancel, say, is of no interest
@@ -153,6 +179,10 @@ class Job:
         self.details = notes
         self._finish(State.DONE, message, 0)
 
+    def wait_to_be_imported(self) -> None:
+        """The motion is recovered and on disk, and the user will say when to import it."""
+        self._finish(State.TO_IMPORT, "Recovered. Click Import Result to bring it into the scene.", 0)
+
     def import_failed(self, message: str, exit_code: int = 3) -> None:
         """The motion is recovered and on disk, but could not be brought into the scene."""
         self._finish(State.NOT_IMPORTED, message, exit_code)
@@ -166,8 +196,10 @@ class Job:
         self.state = State.RUNNING
         self.message = "Getting ready"
         self._deadline = float("inf")
-        name = {"job": self.id} if self._named else {}
-        self._request = worker.request(self.method, self.params | name)
+        extra: dict[str, Any] = {"job": self.id} if self._named else {}
+        if self._named and self.wants_preview and worker.greeting and "preview" in worker.greeting.features:
+            extra["preview"] = True
+        self._request = worker.request(self.method, self.params | extra)
 
     @property
     def _named(self) -> bool:
@@ -179,6 +211,9 @@ class Job:
             case Ended(text, last_words):
                 if self.state is State.CANCELLING:
                     self._finish(State.CANCELLED, "Cancelled.", 130)
+                elif self.method == "recover" and self._request is not None:
+                    kept = "Finished stages are kept: click Recover Motion again, and it goes on from there."
+                    self.fail(f"{text} {kept}", 1, last_words)
                 else:
                     self.fail(text, 1, last_words)
             case Failure(request, code, text, exit_code) if request is not None and request == self._request:
@@ -191,8 +226,11 @@ class Job:
             case Result(request, value) if request == self._cancel_request and not value.get("cancelled"):
                 # the worker does not know the job by name, or it has just ended: do not wait long for it
                 self._deadline = min(self._deadline, time.monotonic() + 2.0)
-            case Progress(job, stage, done, total, eta) if job in ("", self.id) or not self._named:
-                self.stage, self.done, self.total, self.eta = stage, done, total, eta
+            case Progress(job, stage, done, total) as told if job in ("", self.id) or not self._named:
+                self.stage, self.done, self.total = stage, done, total
+                self.whole.note(stage, done, total)
+                if told.preview:
+                    self.preview = (told.preview, self.preview[1] + 1)
             case Log(text):
                 self.details = (*self.details[-9:], text)
             case Greeting() if self._request is None and self._worker is not None:
@@ -212,7 +250,7 @@ class Job:
 
     def _run_out_of_patience(self) -> None:
         assert self._worker is not None  # noqa: S101 (there is no deadline without a worker)
-        self._worker.close(0.5)
+        self._worker.close_aside(0.5)
         if self.state is State.CANCELLING:
             self._finish(State.CANCELLED, "Cancelled. The backend did not answer, so it was stopped.", 130)
         else:
@@ -222,6 +260,13 @@ class Job:
         self.state = state
         self.message = message
         self.exit_code = exit_code
+
+
+def _shares(method: str, params: Mapping[str, Any]) -> Mapping[str, float]:
+    """How the time of a job divides into stages."""
+    if method == "people":
+        return SHARES_OF_PEOPLE
+    return SHARES_WITH_ENCODER if "checkpoint" in params else SHARES
 
 
 def _duration(seconds: float) -> str:

@@ -29,9 +29,10 @@ class _Asking:
         raise NotImplementedError
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        """Start the job and return; the panel shows how it goes on."""
+        """Start the job, or put it behind those that run, and return; the panel shows how it goes on."""
+        first = self.bl_idname == RECOVER_MOTION_OT_find_people.bl_idname  # somebody waits for it to choose
         try:
-            session.start(self.job(context.scene), Destination.of(context.scene))
+            session.start(self.job(context.scene), Destination.of(context.scene), first=first)
         except BackendProblem as problem:
             self.report({"ERROR"}, str(problem))
             return {"CANCELLED"}
@@ -45,7 +46,7 @@ class _Asking:
         except BackendProblem as problem:
             self.report({"ERROR"}, str(problem))
             return {"CANCELLED"}
-        if job.state is State.DONE:
+        if job.state in (State.DONE, State.TO_IMPORT):
             self.report({"INFO"}, job.message)
             return {"FINISHED"}
         self.report({"ERROR"}, "\n".join((job.message, *job.details)))
@@ -72,8 +73,8 @@ class Teller:
 
 
 def _may_ask(cls: type[bpy.types.Operator], *, form: bpy.types.PropertyGroup | None) -> bool:
-    """Whether a job could be started now; when not, the button's tooltip says why."""
-    if session.busy():
+    """Whether a job for the form could be asked for now; when not, the button's tooltip says why."""
+    if form is None and session.busy():  # the backend's check is of no use behind an hour of other work
         reason = "A job is running: wait for it or cancel it"
     else:
         reason = (job_form.problem_of(form) if form else "") or session.found_backend()[1]
@@ -100,7 +101,7 @@ class RECOVER_MOTION_OT_recover(_Asking, bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        """There is footage, someone to recover, a backend, and no other job."""
+        """There is footage, someone to recover, and a backend; behind another job it waits for its turn."""
         form = context.scene.recover_motion
         if form.who == "CHOSEN" and not job_form.chosen_people(form) and not job_form.problem_of(form):
             cls.poll_message_set("Find the people and tick at least one, or recover everyone")
@@ -122,7 +123,7 @@ class RECOVER_MOTION_OT_find_people(_Asking, bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        """There is footage, a backend, and no other job."""
+        """There is footage and a backend; behind another job it is the next one."""
         return _may_ask(cls, form=context.scene.recover_motion)
 
     def job(self, scene: bpy.types.Scene) -> Job:
@@ -150,46 +151,84 @@ class RECOVER_MOTION_OT_check_backend(_Asking, bpy.types.Operator):
 
 
 class RECOVER_MOTION_OT_cancel(bpy.types.Operator):
-    """Cancel the running job; the stages that are finished are kept for the next time."""
+    """Cancel the running job, or one that waits; the stages that are finished are kept for the next time."""
 
-    bl_description = "Cancel the running job; the stages that are finished are kept for the next time"
+    bl_description = (
+        "Cancel the job; the stages that are finished are kept for the next time."
+        " Escape does the same for the running job, with the mouse over this panel"
+    )
     bl_idname = "recover_motion.cancel"
     bl_label = "Cancel"
     bl_options = {"REGISTER"}  # noqa: RUF012
 
+    name: bpy.props.StringProperty(
+        name="Job", description="Id of the job; empty for the running one", options={"HIDDEN", "SKIP_SAVE"}
+    )
+
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        """A job is running and has not been cancelled yet."""
-        if session.job is not None and session.job.can_cancel:
+        """A job is running and has not been cancelled yet, or one waits."""
+        if session.can_cancel() or any(session.can_cancel(one.job.id) for one in session.all_entries()):
             return True
         cls.poll_message_set("No job is running")
         return False
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Ask for it; the panel shows when it has happened."""
-        session.cancel()
+        session.cancel(self.name)
+        return {"FINISHED"}
+
+
+class RECOVER_MOTION_OT_dismiss(bpy.types.Operator):
+    """Take an ended job out of the list; its files stay where they are."""
+
+    bl_description = "Take this job out of the list; its files stay where they are"
+    bl_idname = "recover_motion.dismiss"
+    bl_label = "Dismiss"
+    bl_options = {"REGISTER"}  # noqa: RUF012
+
+    name: bpy.props.StringProperty(name="Job", description="Id of the job", options={"HIDDEN", "SKIP_SAVE"})
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Some job has ended."""
+        if session.ended:
+            return True
+        cls.poll_message_set("No job has ended")
+        return False
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Forget it."""
+        session.dismiss(self.name)
         return {"FINISHED"}
 
 
 class RECOVER_MOTION_OT_import_result(bpy.types.Operator):
-    """Import the result of the last job into this scene."""
+    """Import the result of a finished job into this scene."""
 
-    bl_description = "Import the result of the last job into this scene"
+    bl_description = "Import the result of this job into this scene"
     bl_idname = "recover_motion.import_result"
     bl_label = "Import Result"
     bl_options = {"REGISTER"}  # noqa: RUF012 (the import is an undo step of its own)
 
+    name: bpy.props.StringProperty(
+        name="Job", description="Id of the job; empty for the last one", options={"HIDDEN", "SKIP_SAVE"}
+    )
+
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        """The last job left motions that are not imported yet, and objects can be added."""
-        if not session.has_result():
+        """A job has left motions that are not imported yet, and objects can be added."""
+        if session.find_result() is None:
             cls.poll_message_set("There is no result to import")
             return False
         return _may_add_objects(cls, context)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Import it."""
-        job = session.import_again(context.scene)
+        if session.find_result(self.name) is None:
+            self.report({"ERROR"}, "There is no result of this job to import.")
+            return {"CANCELLED"}
+        job = session.import_again(context.scene, self.name)
         if job.state is State.DONE:
             self.report({"INFO"}, job.message)
             return {"FINISHED"}
@@ -321,6 +360,7 @@ _CLASSES = (
     RECOVER_MOTION_OT_find_people,
     RECOVER_MOTION_OT_check_backend,
     RECOVER_MOTION_OT_cancel,
+    RECOVER_MOTION_OT_dismiss,
     RECOVER_MOTION_OT_import_result,
     RECOVER_MOTION_OT_import_motion,
     RECOVER_MOTION_FH_motion,

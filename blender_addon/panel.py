@@ -35,16 +35,9 @@ class _Main:
         """Draw the panel."""
         layout = self.layout
         form = context.scene.recover_motion
-        job = session.job
-
-        column = layout.column()
-        column.enabled = not session.busy()
-        form_panel.draw_form(column, context, form)
+        form_panel.draw_form(layout.column(), context, form)
 
         problem = session.found_backend()[1]
-        if job is not None and job.active:
-            progress_panel.draw_progress(layout, context, job)
-            return
         row = layout.row()
         row.scale_y = 1.6
         row.operator("recover_motion.recover", icon="ARMATURE_DATA")
@@ -52,8 +45,7 @@ class _Main:
             write(layout, context, problem, "ERROR")
             show = layout.operator("preferences.addon_show", text="Open Preferences", icon="PREFERENCES")
             show.module = __package__
-        elif job is not None:
-            progress_panel.draw_outcome(layout, context, job)
+        progress_panel.draw_jobs(layout, context)
         if not problem and (version := session.version_problem()):
             write(layout, context, version, "INFO")
 
@@ -67,7 +59,6 @@ class _Options:
     def draw(self, context: bpy.types.Context) -> None:
         """Draw the panel."""
         layout = self.layout
-        layout.enabled = not session.busy()
         form_panel.draw_options(layout, context, context.scene.recover_motion)
 
 

@@ -60,6 +60,14 @@ class RECOVER_MOTION_AP_preferences(bpy.types.AddonPreferences):
             ("MPS", "Apple GPU", "Apple's graphics processor; it lacks operations that some stages use"),
         ),
     )
+    use_preview: bpy.props.BoolProperty(
+        name="Live Preview",
+        description=(
+            "Show a small picture of the work while a job is running, about once a second. Turned off, the"
+            " backend makes none"
+        ),
+        default=True,
+    )
     models: bpy.props.StringProperty(
         name="Models",
         description=(
@@ -75,6 +83,7 @@ class RECOVER_MOTION_AP_preferences(bpy.types.AddonPreferences):
         layout.use_property_decorate = False
         _draw_backend(layout.box(), context, self)
         layout.prop(self, "device")
+        layout.prop(self, "use_preview")
         _draw_models(layout.box(), context, self)
 
 

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the panel shows of jobs: how the running one is going, and how the last one ended."""
+"""What the panel shows of jobs: the running one, those that wait, and how the others ended."""
+
+from pathlib import Path
 
 import bpy
+from bpy.app.translations import pgettext_iface as translated
 
+from . import live_view, session
+from .job_form import clip_name
 from .jobs import Job, State
 from .wrapped_text import write
 
@@ -11,35 +16,90 @@ _ICONS = {
     State.CANCELLED: "INFO",
     State.FAILED: "ERROR",
     State.NOT_IMPORTED: "ERROR",
+    State.TO_IMPORT: "IMPORT",
+    State.IMPORTING: "SORTTIME",
 }
+
+_PICTURE = 8.0
+"""Height of the live picture, in rows."""
+
+_MOST_SHOWN = 6
+
+
+def draw_jobs(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """All that there is to say about jobs."""
+    running = session.job if session.job is not None and session.job.with_worker else None
+    if running is not None:
+        draw_progress(layout, context, running)
+    elif live_view.loaded():
+        live_view.free()
+    if session.waiting:
+        _draw_queue(layout)
+    for entry in session.ended[:_MOST_SHOWN]:
+        draw_outcome(layout, context, entry.job, named=len(session.ended) > 1 or running is not None)
 
 
 def draw_progress(layout: bpy.types.UILayout, context: bpy.types.Context, job: Job) -> None:
-    """How far the running job is, with a button to cancel it."""
-    if job.state is State.IMPORTING:  # its message says what it waits for
-        write(layout, context, job.message, "INFO")
-        layout.operator("recover_motion.cancel", text="Do Not Import", icon="X")
-        return
-    row = layout.row(align=True)
-    row.scale_y = 1.6
-    row.progress(factor=job.fraction, text=job.progress_text(), type="BAR")
-    row.operator("recover_motion.cancel", text="", icon="X")
+    """How far the running job is, over all of its stages, with a button to cancel it."""
+    box = layout.box()
+    row = box.row()
+    row.label(text=_title(job), translate=False, icon="RENDER_ANIMATION")
+    row.operator("recover_motion.cancel", text="", icon="X", emboss=False)
+    if icon := live_view.icon_of(job):
+        box.template_icon(icon, scale=_PICTURE)
+    column = box.column(align=True)
+    left = job.time_text()
+    text = f"{job.fraction:.0%}, {left}" if left else f"{job.fraction:.0%}"
+    column.progress(factor=job.fraction, text=text, type="BAR")
+    column.label(text=job.stage_text(), translate=False)
 
 
-def draw_outcome(layout: bpy.types.UILayout, context: bpy.types.Context, job: Job) -> None:
-    """How the last job ended, and what can be done with what there is."""
+def draw_outcome(
+    layout: bpy.types.UILayout, context: bpy.types.Context, job: Job, *, named: bool = False
+) -> None:
+    """How a job ended, and what can be done with what there is."""
+    box = layout.box()
     went_wrong = job.state is State.DONE and job.exit_code != 0  # a check that found something
     icon = "ERROR" if went_wrong else _ICONS.get(job.state, "INFO")
-    write(layout, context, job.message, icon)
+    row = box.row()
+    column = row.column()
+    if named:
+        column.label(text=_title(job), translate=False)
+    write(column, context, job.message, icon)
+    dismiss = row.column()
+    dismiss.alignment = "RIGHT"
+    if job.active:
+        dismiss.operator("recover_motion.cancel", text="", icon="X", emboss=False).name = job.id
+    else:
+        dismiss.operator("recover_motion.dismiss", text="", icon="X", emboss=False).name = job.id
     if job.state is State.FAILED and job.details:
-        write(layout, context, job.details[-1])  # of a log, the end tells most
+        write(box, context, job.details[-1])  # of a log, the end tells most
     elif job.state is State.DONE:
         for note in job.details:
-            write(layout, context, note, "INFO")
+            write(box, context, note, "INFO")
     folder = job.result.get("folder")
     if job.method != "recover" or not folder:
         return
-    row = layout.row()
+    row = box.row()
     row.operator("wm.path_open", text="Open Folder", icon="FILE_FOLDER").filepath = str(folder)
-    if job.state in (State.NOT_IMPORTED, State.CANCELLED):
-        row.operator("recover_motion.import_result", icon="IMPORT")
+    if session.find_result(job.id) is not None:
+        row.operator("recover_motion.import_result", icon="IMPORT").name = job.id
+
+
+def _draw_queue(layout: bpy.types.UILayout) -> None:
+    """The jobs that wait, the next one first."""
+    column = layout.box().column(align=True)
+    column.label(text=translated("Waiting: {:d}").format(len(session.waiting)), translate=False)
+    for entry in session.waiting:
+        row = column.row()
+        row.label(text=_title(entry.job), translate=False, icon="SORTTIME")
+        row.operator("recover_motion.cancel", text="", icon="X", emboss=False).name = entry.job.id
+
+
+def _title(job: Job) -> str:
+    """What a job is called: its clip, and what is done with it when that is not to recover its motion."""
+    footage = job.params.get("footage")
+    if not footage:
+        return translated("Check of the backend")
+    name = clip_name(Path(str(footage)))
+    return translated("People in {}").format(name) if job.method == "people" else name

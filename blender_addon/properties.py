@@ -178,6 +178,14 @@ class RECOVER_MOTION_PG_form(bpy.types.PropertyGroup):
             ("SOLES", "Set on Floor", "Lift or lower the whole motion so that its soles stand on the floor"),
         ),
     )
+    when_done: bpy.props.EnumProperty(
+        name="When Done",
+        description="What happens when the motion is recovered",
+        items=(
+            ("IMPORT", "Import", "Import the motion at once, or as soon as you are back in Object Mode"),
+            ("WAIT", "Wait for a Click", "Keep the motion on disk until you click Import Result"),
+        ),
+    )
     use_camera: bpy.props.BoolProperty(
         name="Camera with Footage",
         description="Also make the camera that fits the motion, with the footage as its background",

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One worker and at most one job for a session of Blender, and the timer that looks after them.
+"""One worker and the jobs of a session of Blender: the running one, those that wait, and what has ended.
 
-The worker stays between jobs, so that its models stay loaded. A job goes on when another file is opened. All
-of this runs on Blender's main thread.
+The worker stays between jobs, so that its models stay loaded. Jobs go on when another file is opened. All of
+this runs on Blender's main thread, and nothing of it waits: a timer looks after the jobs.
 """
 
 import atexit
 import time
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,6 +24,9 @@ from .redraw import redraw
 POLL_INTERVAL = 0.2
 """Seconds between two looks at the worker's messages while a job is running."""
 
+_MOST_ENDED = 20
+"""Ended jobs that are remembered."""
+
 
 @dataclass(frozen=True)
 class Check:
@@ -35,8 +39,22 @@ class Check:
     required: bool = True
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A job and where its result goes; None for nowhere in Blender."""
+
+    job: Job
+    destination: arrival.Destination | None
+
+
 job: Job | None = None
 """The running job, or else the last one."""
+
+waiting: list[Entry] = []
+"""Jobs that wait for their turn, the next one first."""
+
+ended: list[Entry] = []
+"""Jobs that have ended, or only wait to be imported, the last one first; the user may dismiss them."""
 
 checks: list[Check] = []
 """The last report of `check_backend`."""
@@ -47,14 +65,15 @@ held = ""
 backend_version = ""
 """The version of the worker that was started last; empty while none has been."""
 
-_destination: arrival.Destination | None = None
+_running: Entry | None = None
 _worker: Worker | None = None
+_closing: list[Worker] = []
 _found: tuple[float, str, tuple[str, str]] = (0.0, "", ("", ""))
 
 
 def busy() -> bool:
-    """Whether a job is running."""
-    return job is not None and job.active
+    """Whether a job uses the backend, or waits to."""
+    return _running is not None or bool(waiting)
 
 
 def found_backend() -> tuple[str, str]:
@@ -85,13 +104,23 @@ def version_problem() -> str:
     return other_version(backend_version, wanted) if backend_version not in ("", wanted) else ""
 
 
-def start(new: Job, destination: arrival.Destination | None) -> None:
-    """Start a job and return; a timer looks after it.
+def start(new: Job, destination: arrival.Destination | None, *, first: bool = False) -> None:
+    """Start a job, or put it behind those that run and wait, and return; a timer looks after it.
+
+    Args:
+        new: the job.
+        destination: where its result goes.
+        first: if it has to wait, then before the others.
 
     Raises:
-        BackendProblem: another job is running, or the backend cannot be found or started.
+        BackendProblem: it could be started now, but the backend cannot be found or started.
     """
-    _begin(new, destination)
+    entry = Entry(new, destination)
+    if _running is None and not waiting and not _still_closing():
+        _begin(entry)
+    else:
+        new.state, new.message = State.QUEUED, "Waiting for its turn"
+        waiting.insert(0 if first else len(waiting), entry)
     if not bpy.app.timers.is_registered(_poll):
         bpy.app.timers.register(_poll, first_interval=POLL_INTERVAL, persistent=True)
 
@@ -109,8 +138,13 @@ def run(
     Raises:
         BackendProblem: another job is running, or the backend cannot be found or started.
     """
-    _begin(new, destination)
-    while new.active and new.state is not State.IMPORTING:
+    if busy():
+        raise BackendProblem("A job is running: wait for it or cancel it.")
+    for worker in _closing:
+        worker.close()
+    entry = Entry(new, destination)
+    _begin(entry)
+    while new.with_worker:
         try:
             new.advance(POLL_INTERVAL)
             if tell is not None:
@@ -120,66 +154,137 @@ def run(
                 stop()
                 raise
             new.cancel()
-    _settle(new, destination)
+    _settle()
+    if new.state is State.IMPORTING and destination:
+        arrival.import_result(new, destination)
 
 
-def cancel() -> None:
-    """Cancel the running job."""
-    if job is not None:
-        job.cancel()
+def can_cancel(name: str = "") -> bool:
+    """Whether :func:`cancel` would do anything."""
+    return any(one.can_cancel for one in _named(name))
 
 
-def has_result() -> bool:
-    """Whether the last job left motions that are not in a scene yet."""
-    ended_without = (State.NOT_IMPORTED, State.CANCELLED)
-    return job is not None and job.state in ended_without and bool(job.result.get("motions"))
+def cancel(name: str = "") -> None:
+    """Cancel a job, or its import if that waits; the next job then has its turn.
+
+    Args:
+        name: the job's id; the running one, or else the last one, when it is left out.
+    """
+    for one in _named(name):
+        one.cancel()
+    waiting[:] = [entry for entry in waiting if entry.job.active]
 
 
-def import_again(scene: bpy.types.Scene) -> Job:
-    """Import what the last job left, into a scene of the user's choice.
+def dismiss(name: str) -> None:
+    """Forget a job that has ended; its files stay.
+
+    Args:
+        name: the job's id.
+    """
+    ended[:] = [entry for entry in ended if entry.job.id != name or entry.job.active]
+
+
+def _named(name: str) -> list[Job]:
+    if not name:
+        return [job] if job is not None else []
+    return [entry.job for entry in all_entries() if entry.job.id == name]
+
+
+def all_entries() -> list[Entry]:
+    """The running job, those that wait, and those that have ended."""
+    return [*([_running] if _running is not None else []), *waiting, *ended]
+
+
+def find_result(name: str = "") -> Entry | None:
+    """An ended job with motions that are not in a scene yet.
+
+    Args:
+        name: the job's id; the last such job when it is left out.
+    """
+    unused = (State.NOT_IMPORTED, State.TO_IMPORT, State.CANCELLED)
+    for entry in ended:
+        if name in ("", entry.job.id) and entry.job.state in unused and entry.job.result.get("motions"):
+            return entry
+    return None
+
+
+def import_again(scene: bpy.types.Scene, name: str = "") -> Job:
+    """Import what a job left, into a scene of the user's choice.
+
+    Args:
+        scene: where to.
+        name: the job's id; the last one with a result when it is left out.
 
     Returns:
         The job; its state tells whether it worked.
     """
-    if job is None or _destination is None or not has_result():
+    entry = find_result(name)
+    if entry is None or entry.destination is None:
         raise ValueError("there is no result to import")
-    job.state = State.IMPORTING
-    arrival.import_result(job, replace(_destination, scene=scene.session_uid))
-    return job
+    entry.job.state = State.IMPORTING
+    arrival.import_result(entry.job, replace(entry.destination, scene=scene.session_uid))
+    return entry.job
 
 
 def stop() -> None:
-    """End the job, the timer, the worker and all that the worker started."""
-    global _worker
+    """End all jobs, the timer, the worker and all that the worker started."""
+    global _worker, _running
     if bpy.app.timers.is_registered(_poll):
         bpy.app.timers.unregister(_poll)
-    if _worker is not None:
-        _worker.close()
-        _worker = None
-    if job is not None and job.active:
-        job.fail("Stopped with the add-on.", 130)
+    for worker in [*_closing, *([_worker] if _worker is not None else [])]:
+        worker.close()
+    _closing.clear()
+    _worker = None
+    unfinished = [*([_running] if _running is not None else []), *waiting]
+    _running = None
+    waiting.clear()
+    for entry in unfinished:
+        if entry.job.active:
+            entry.job.fail("Stopped with the add-on.", 130)
+    for entry in ended:
+        if entry.job.state is State.IMPORTING:  # it is recovered: nothing of that is lost
+            entry.job.wait_to_be_imported()
 
 
 def _command() -> list[str]:
     return find_command(settings.backend_path(), installed=settings.install_folder())
 
 
-def _begin(new: Job, destination: arrival.Destination | None) -> None:
-    global job, _destination, _worker
-    if busy():
-        raise BackendProblem("A job is running: wait for it or cancel it.")
+def _still_closing() -> bool:
+    """Whether an earlier worker is still there: it may hold the folder that the next job wants."""
+    _closing[:] = [worker for worker in _closing if worker.closing]
+    return bool(_closing)
+
+
+def _begin(entry: Entry) -> None:
+    """Give a job to the worker.
+
+    Raises:
+        BackendProblem: the backend cannot be found or started.
+    """
+    global job, _running, _worker
     if held:
         raise BackendProblem(held)
     command = tuple(_command())
     if _worker is not None and (_worker.command != command or not _worker.alive):
-        _worker.close()
-        _worker = None
+        _put_away_worker()
     if _worker is None:
         _worker = Worker(command)
+    new = entry.job
     if new.method == "recover" and settings.device() != "auto":
         new.params.setdefault("device", settings.device())
+    new.wants_preview = settings.shows_preview() and not bpy.app.background
     new.begin(_worker)
-    job, _destination = new, destination
+    job, _running = new, entry
+
+
+def _put_away_worker() -> None:
+    """Close the worker without waiting for it."""
+    global _worker
+    if _worker is not None:
+        _worker.close_aside()
+        _closing.append(_worker)
+        _worker = None
 
 
 def _note_version() -> None:
@@ -189,27 +294,81 @@ def _note_version() -> None:
 
 
 def _poll() -> float | None:
-    """The timer: look at the job, and go on for as long as it is active."""
+    """The timer: look at the jobs, and go on for as long as one is active."""
     redraw()
-    if job is None or not job.active:  # drawn once more after its end: a panel that has grown needs that
+    arriving = any(entry.job.state is State.IMPORTING for entry in ended)
+    if not busy() and not arriving:  # drawn once more after the end: a panel that has grown needs that
         return None
-    job.advance()
-    if job.state is State.IMPORTING and _destination and (reason := arrival.reason_to_wait(_destination)):
-        job.message = reason
-    elif job.state not in (State.STARTING, State.RUNNING, State.CANCELLING):
-        _settle(job, _destination)
+    if _running is not None:
+        _running.job.advance()
+        if not _running.job.with_worker:
+            _settle()
+    if _running is None and waiting and not _still_closing():
+        _begin_next()
+    _import_arrivals()
     return POLL_INTERVAL
 
 
-def _settle(done: Job, destination: arrival.Destination | None) -> None:
-    """Bring a job's result into Blender."""
+def _begin_next() -> None:
+    """Start the next job; one that cannot be started has failed, and the one after it has its turn."""
+    global job
+    entry = waiting.pop(0)
+    try:
+        _begin(entry)
+    except BackendProblem as problem:
+        entry.job.fail(str(problem))
+        job = entry.job
+        _remember(entry)
+
+
+def _settle() -> None:
+    """The running job is done with the worker: see to its result, and let the next one have its turn."""
+    global _running
+    entry, _running = _running, None
+    if entry is None:
+        return
     _note_version()
-    if done.state is State.IMPORTING and destination:
-        arrival.import_result(done, destination)
-    elif done.state is State.DONE and done.method == "people" and destination:
-        arrival.list_people(done, destination)
-    elif done.state is State.DONE and done.method == "doctor":
-        _take_checks(done)
+    done, destination = entry.job, entry.destination
+    if _worker is not None and not _worker.alive:
+        _put_away_worker()
+    try:
+        if done.state is State.IMPORTING and not (destination and destination.automatic):
+            done.wait_to_be_imported()
+        elif done.state is State.DONE and done.method == "people" and destination:
+            arrival.list_people(done, destination)
+        elif done.state is State.DONE and done.method == "doctor":
+            _take_checks(done)
+    except Exception as error:  # noqa: BLE001 (the other jobs must not be lost with it)
+        done.fail(f"The backend's answer was not understood: {error!r}", 1, _trace())
+    _remember(entry)
+
+
+def _remember(entry: Entry) -> None:
+    """Put an ended job among those; what went well and what was asked again need not be seen for ever."""
+    new = entry.job
+
+    def to_be_seen(old: Job) -> bool:
+        asked_again = (old.method, old.params) == (new.method, new.params)
+        over = old.state in (State.DONE, State.CANCELLED) or (old.state is State.FAILED and asked_again)
+        return not over or find_result(old.id) is not None
+
+    ended[:] = [entry, *(old for old in ended if to_be_seen(old.job))]
+    del ended[_MOST_ENDED:]
+
+
+def _import_arrivals() -> None:
+    """Import what has arrived, when the user does not mind."""
+    for entry in reversed(ended):
+        if entry.job.state is not State.IMPORTING or entry.destination is None:
+            continue
+        if reason := arrival.reason_to_wait(entry.destination):
+            entry.job.message = reason
+        else:
+            arrival.import_result(entry.job, entry.destination)
+
+
+def _trace() -> tuple[str, ...]:
+    return tuple(traceback.format_exc().splitlines()[-10:])
 
 
 def note_checks(found: Iterable[Mapping[str, Any]]) -> None:
@@ -239,9 +398,10 @@ def register() -> None:
 
 def unregister() -> None:
     """Stop everything and forget it."""
-    global job, _destination
+    global job
     atexit.unregister(stop)
     stop()
-    job = _destination = None
+    job = None
+    ended.clear()
     checks.clear()
     look_again()

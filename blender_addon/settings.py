@@ -48,6 +48,12 @@ def device() -> str:
     return chosen.device.lower() if chosen else "auto"
 
 
+def shows_preview() -> bool:
+    """Whether running jobs show a picture of the work."""
+    chosen = preferences()
+    return chosen.use_preview if chosen else True
+
+
 def models_folder() -> Path | None:
     """The folder with the user's own checkpoints and body files; None when none was chosen."""
     chosen = preferences()

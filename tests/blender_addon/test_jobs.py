@@ -24,7 +24,7 @@ class Script:
         said, self.to_say = self.to_say, []
         return said
 
-    def close(self, patience=2.0):
+    def close_aside(self, patience=2.0):
         self.closed = True
 
     def says(self, job, *messages):
@@ -69,23 +69,67 @@ def test_jobs_have_names_of_their_own():
     assert Job("recover", {}).id != Job("recover", {}).id
 
 
-def test_shows_the_progress_of_the_present_stage():
+def test_shows_the_progress_of_the_present_stage(clock):
     worker = Script()
     job = recover(worker)
     assert job.progress_text() == "Getting ready"
-    worker.says(job, Progress(job.id, "people", 30, 120, 42.4))
-    assert job.fraction == 0.25
-    assert job.progress_text() == "Finding people, 25%, 42 s left"
+    worker.says(job, Progress(job.id, "people", 0, 120, None))
+    clock.now += 10.0
+    worker.says(job, Progress(job.id, "people", 60, 120, 10.0))
+    assert job.fraction == pytest.approx(0.31)
+    assert job.stage_text() == "Finding people, 60 of 120"
+    assert job.time_text() == "23 s left"  # 0.3 of it took ten seconds, 0.69 is left
+    assert job.progress_text() == "Finding people, 60 of 120, 23 s left"
     worker.says(job, Progress(job.id, "fit", 7, None, None))
-    assert job.fraction == 0.0
-    assert job.progress_text() == "Fitting the body, 7"
+    assert job.fraction == pytest.approx(0.61)
+    assert job.stage_text() == "Fitting the body, 7"
     worker.says(job, Progress(job.id, "new_stage", 0, None, 4000.0))
-    assert job.progress_text() == "New stage, 67 min left"
+    assert job.stage_text() == "New stage"
     worker.says(job, Progress("another", "write", 1, 1, 0.0))
     assert job.stage == "new_stage"
     worker.says(job, Progress(job.id, "write", 12, 10, 9000.0))
-    assert job.fraction == 1.0
-    assert job.progress_text().endswith("2.5 h left")
+    assert job.fraction == pytest.approx(1.0)
+    assert job.stage_text() == "Writing the motion, 10 of 10"
+
+
+def test_pictures_are_asked_for_only_where_they_are_wanted_and_known():
+    asked = []
+    for features in (frozenset(), frozenset({"preview"})):
+        for wanted in (False, True):
+            worker = Script()
+            worker.greeting = Greeting("0.1", "cpu", features)
+            job = Job("recover", {"footage": "walk.mp4"}, imports=True)
+            job.wants_preview = wanted
+            job.begin(worker)
+            asked.append(worker.asked[0][1].get("preview", False))
+    assert asked == [False, False, False, True]
+
+
+def test_the_last_picture_is_known_and_how_many_there_were():
+    worker = Script()
+    job = recover(worker)
+    assert job.preview == ("", 0)
+    for done, preview in ((1, "a.ppm"), (2, ""), (3, "a.ppm")):
+        worker.says(job, Progress(job.id, "people", done, 9, None, preview))
+    assert job.preview == ("a.ppm", 2)
+
+
+def test_a_queued_job_is_cancelled_without_a_word_to_the_worker():
+    job = Job("recover", {"footage": "walk.mp4"}, imports=True)
+    job.state = State.QUEUED
+    assert job.active
+    assert not job.with_worker
+    job.cancel()
+    assert (job.state, job.exit_code) == (State.CANCELLED, 130)
+
+
+def test_a_result_may_wait_for_the_user():
+    worker = Script()
+    job = recover(worker)
+    worker.says(job, Result(1, {"motions": ["a.npz"]}))
+    job.wait_to_be_imported()
+    assert (job.state, job.exit_code) == ("recovered, waiting to be imported", 0)
+    assert not job.active
 
 
 def test_a_result_is_to_be_imported_and_then_done():
@@ -148,6 +192,8 @@ def test_a_crash_ends_it_with_the_last_words(greeted):
     job = recover(worker)
     worker.says(job, Ended("The backend stopped.", ("out of memory",)))
     assert (job.state, job.exit_code, job.details) == (State.FAILED, 1, ("out of memory",))
+    assert job.message.startswith("The backend stopped.")
+    assert ("goes on from there" in job.message) is greeted  # how to go on, when it had begun
 
 
 def test_log_lines_are_kept_but_not_without_end():
