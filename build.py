@@ -30,6 +30,8 @@ from pathlib import Path
 from typing import Callable, Iterator, Sequence, Tuple, Union
 from xml.etree import ElementTree
 
+from build_repository import add_options, make_repository
+
 ROOT = Path(__file__).resolve().parent
 WINDOWS = os.name == "nt"
 
@@ -381,6 +383,15 @@ def backend_wheel(env: Environment, folder: Path) -> None:
     must_run("Making the wheel", env.pip("wheel", "--no-deps", "--wheel-dir", folder, source))
 
 
+def extension_tool() -> Command:
+    """Return the command of Blender's extension tool: the user's Blender, or a script of Blender's module."""
+    if program := blender_program():
+        return [program, "--command", "extension"]
+    env = blender_module(preferred_blender())
+    (script,) = env.folder.glob("[Ll]ib/**/bpy/*/scripts/addons_core/bl_pkg/cli/blender_ext.py")
+    return [env.python, script]
+
+
 def package_extension() -> Path:
     """Stage the add-on with body and backend inside; let Blender's tool check and zip it; return the zip."""
     staged = ROOT / "build/extension" / EXTENSION
@@ -393,18 +404,11 @@ def package_extension() -> Path:
     dist.mkdir(exist_ok=True)
     for old in dist.glob(f"{EXTENSION}-*.zip"):
         old.unlink()
-    program = blender_program()
-    if program:
-        tool: Command = [program, "--command", "extension"]
-    else:
-        env = blender_module(preferred_blender())
-        (script,) = env.folder.glob("[Ll]ib/**/bpy/*/scripts/addons_core/bl_pkg/cli/blender_ext.py")
-        tool = [env.python, script]
+    tool = extension_tool()
     say("==> Packaging the extension")
     must_run("Blender's check of the extension", [*tool, "validate", staged])
     must_run("Blender's packaging", [*tool, "build", "--source-dir", staged, "--output-dir", dist])
-    (made,) = dist.glob(f"{EXTENSION}-*.zip")
-    return made
+    return next(dist.glob(f"{EXTENSION}-*.zip"))
 
 
 # --- the demo
@@ -623,9 +627,13 @@ def check(options: argparse.Namespace, rest: Sequence[str]) -> int:
 
 
 def package(options: argparse.Namespace, rest: Sequence[str]) -> int:
-    """Make dist/recover_motion-<version>.zip, the extension that Blender installs."""
-    say(f"Made {package_extension().relative_to(ROOT)}")
-    say("In Blender: Edit > Preferences > Get Extensions > Install from Disk, or drop it on the window.")
+    """Make dist/recover_motion-<version>.zip, the extension, and dist/repository to host it from."""
+    if options.blender:
+        os.environ["BLENDER"] = options.blender
+    made = package_extension()
+    index = make_repository(made, ROOT / "dist/repository", extension_tool(), must_run, options.url_base)
+    say(f"Made {made.relative_to(ROOT)}. In Blender: Preferences > Get Extensions > Install from Disk.")
+    say(f"Made {index.parent.relative_to(ROOT)}, a repository to put on a web server or a shared disk.")
     return 0
 
 
@@ -653,6 +661,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 default="all" if os.environ.get("CI", "").lower() in ("1", "true") else "one",
                 help="where to test the add-on (default: one; all when CI=true)",
             )
+        if name == "package":
+            add_options(verb)
     options, rest = parser.parse_known_args(arguments)
     if rest and options.verb not in ("test", "body"):
         parser.error("unrecognised arguments: " + " ".join(rest))

@@ -129,6 +129,7 @@ def recover_clips(options: argparse.Namespace, clips: Sequence[Path], report: Re
     report.clips = [Outcome(str(clip.absolute())) for clip in clips]
     started = time.monotonic()
     scenes = Scenes(options.blend if options.is_batch else None)
+    report.write()
     try:
         for number, (clip, outcome) in enumerate(zip(clips, report.clips, strict=True), 1):
             if options.is_batch:

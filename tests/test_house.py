@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "backend/fasthmr"
 ADDON = ROOT / "blender_addon"
 SOURCES = sorted(
-    [ROOT / "build.py"]
+    [ROOT / "build.py", ROOT / "build_repository.py"]
     + [
         path
         for folder in ("backend", "blender_addon", "cuda_ext", "tests")

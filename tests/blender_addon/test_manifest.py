@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The extension as a package: Blender's own tool accepts it, installs it, and it works from there."""
 
+import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -123,3 +125,64 @@ def test_the_package_installs_and_finds_the_backend(package, tmp_path):
     assert answer["after"] == [str(command), ""]
     assert answer["checks"] == [["torch", True], ["body", False]]
     assert answer["message"] == "The backend has a problem: body."
+
+
+def test_the_listing_of_a_repository_is_of_this_package(package, tmp_path):
+    shutil.copy(package, tmp_path)
+    tool("server-generate", f"--repo-dir={tmp_path}", "--html")
+    index = json.loads((tmp_path / "index.json").read_text("utf-8"))
+    assert index["version"] == "v1"
+    (entry,) = index["data"]
+    manifest = tomllib.loads((ADDON / "blender_manifest.toml").read_text("utf-8"))
+    same = (
+        "schema_version",
+        "id",
+        "name",
+        "version",
+        "tagline",
+        "license",
+        "permissions",
+        "blender_version_min",
+    )
+    assert {name: entry[name] for name in same} == {name: manifest[name] for name in same}
+    assert entry["archive_url"] == f"./{package.name}"
+    assert entry["archive_size"] == package.stat().st_size
+    assert entry["archive_hash"] == "sha256:" + hashlib.sha256(package.read_bytes()).hexdigest()
+    assert package.name in (tmp_path / "index.html").read_text("utf-8")
+
+
+# What somebody does with the repository: add it, look what is in it, install, in a Blender of its own.
+ADD_REPOSITORY = """
+import sys, bpy
+bpy.context.preferences.system.use_online_access = True  # asked for even where it is a file
+repository = bpy.context.preferences.extensions.repos.new(
+    name="Recover Motion", module="motion_repo", remote_url=sys.argv[1]
+)
+number = list(bpy.context.preferences.extensions.repos).index(repository)
+bpy.ops.extensions.repo_sync(repo_index=number)
+bpy.ops.extensions.package_install(repo_index=number, pkg_id="recover_motion", enable_on_install=True)
+name = "bl_ext.motion_repo.recover_motion"
+assert name in bpy.context.preferences.addons
+print("INSTALLED " + sys.modules[name].__file__)
+bpy.ops.preferences.addon_disable(module=name)
+"""
+
+
+def test_blender_installs_from_the_repository(package, tmp_path):
+    repository = tmp_path / "a repository"
+    repository.mkdir()
+    shutil.copy(package, repository)
+    tool("server-generate", f"--repo-dir={repository}")
+    script = tmp_path / "add.py"
+    script.write_text(ADD_REPOSITORY)
+    done = subprocess.run(
+        [sys.executable, str(script), (repository / "index.json").as_uri()],
+        env=os.environ | {"BLENDER_USER_RESOURCES": str(tmp_path / "user")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    place = Path(done.stdout.partition("INSTALLED ")[2].splitlines()[0])
+    assert place == tmp_path / "user/extensions/motion_repo/recover_motion/__init__.py"
