@@ -108,6 +108,7 @@ def test_options_reach_the_training(
         "batch": "9",
         "pairs": str(tmp_path / "pairs"),
         "pairs_share": "0.25",
+        "varied": "0.7",
         "start_from": str(tmp_path / "weights"),
         "learning_rate": "0.001",
         "seed": "4",
@@ -160,7 +161,7 @@ def test_tiny_training_learns_goes_on_and_recovers(
     mocap: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "run"
-    words = call(mocap, run, "--vae-minutes", "0.25", "--minutes", "0.3", "--learning-rate", "0.002")
+    words = call(mocap, run, "--vae-minutes", "0.25", "--minutes", "0.7", "--learning-rate", "0.002")
     assert cli.main(words) == 0
     out, err = capsys.readouterr()
     assert [line.split(":")[0] for line in out.splitlines()] == ["vae", "diffusion", "regressor"]
@@ -216,7 +217,7 @@ def test_training_on_real_clips(tmp_path: Path, capsys: pytest.CaptureFixture[st
         == 0
     )
     words = call(
-        mocap, tmp_path / "run", "--vae-minutes", "0.15", "--minutes", "0.3", "--learning-rate", "0.002"
+        mocap, tmp_path / "run", "--vae-minutes", "0.15", "--minutes", "0.7", "--learning-rate", "0.002"
     )
     assert cli.main([*words, "--json"]) == 0
     assert fallen(tmp_path / "run/networks.log.csv", "regressor_bends") < 0.95

@@ -217,7 +217,7 @@ def test_training_goes_on_and_may_be_fine_tuned(training: DecoderTraining, tmp_p
     assert all(torch.equal(one, weights[name]) for name, one in weights_of(path).items())
     assert again["regressor"] == errors["regressor"]
 
-    train_decoder(replace(training, minutes=3 / 60))
+    train_decoder(replace(training, minutes=9 / 60))
     more = steps_of(training.out)
     assert more["vae"] == first["vae"]
     assert more["networks"] > first["networks"]
