@@ -69,61 +69,67 @@ class RECOVER_MOTION_OT_clean(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class RECOVER_MOTION_OT_show_source(bpy.types.Operator):
+class _Showing:
+    """What the operators share that swap the recovered action and the cleaned one."""
+
+    in_use: str
+    """Why there is nothing to do when the armature has the action already."""
+
+    @classmethod
+    def wanted(cls, armature: bpy.types.Object) -> bpy.types.Action | None:
+        """The action to go to (subclasses); None when there is none."""
+        raise NotImplementedError
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """There is such an action, and it is not in use."""
+        if not _may_change(cls, context):
+            return False
+        armature = imported_armature(context)
+        wanted, used = cls.wanted(armature), action_in_use(armature)
+        if wanted is None:
+            cls.poll_message_set("The motion has not been cleaned yet")
+        elif used is not None and used.action == wanted:
+            cls.poll_message_set(cls.in_use)
+        else:
+            return True
+        return False
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Assign it."""
+        armature = imported_armature(context)
+        show(armature, self.wanted(armature))
+        return {"FINISHED"}
+
+
+class RECOVER_MOTION_OT_show_source(_Showing, bpy.types.Operator):
     """Go back to the recovered action."""
 
     bl_description = "Go back to the action as it was recovered; the cleaned one is kept"
     bl_idname = "recover_motion.show_source"
     bl_label = "Back to Source"
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
+    in_use = "The recovered action is in use already"
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        """Something else than the source is in use."""
-        if not _may_change(cls, context):
-            return False
-        armature = imported_armature(context)
-        used, source = action_in_use(armature), find_source(armature)
-        if used is not None and used.action == source.action:
-            cls.poll_message_set("The recovered action is in use already")
-            return False
-        return True
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        """Assign the source."""
-        armature = imported_armature(context)
-        show(armature, find_source(armature).action)
-        return {"FINISHED"}
+    def wanted(cls, armature: bpy.types.Object) -> bpy.types.Action | None:
+        """The recovered action."""
+        return find_source(armature).action
 
 
-class RECOVER_MOTION_OT_show_cleaned(bpy.types.Operator):
+class RECOVER_MOTION_OT_show_cleaned(_Showing, bpy.types.Operator):
     """Go to the cleaned action as it was left."""
 
     bl_description = "Use the cleaned action again, as it was left, with keys that were edited in it"
     bl_idname = "recover_motion.show_cleaned"
     bl_label = "Show Cleaned"
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
+    in_use = "The cleaned action is in use already"
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        """There is a cleaned action, and it is not in use."""
-        if not _may_change(cls, context):
-            return False
-        armature = imported_armature(context)
-        cleaned, used = armature.recover_motion_cleaning.cleaned, action_in_use(armature)
-        if cleaned is None:
-            cls.poll_message_set("The motion has not been cleaned yet")
-        elif used is not None and used.action == cleaned:
-            cls.poll_message_set("The cleaned action is in use already")
-        else:
-            return True
-        return False
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        """Assign the cleaned action."""
-        armature = imported_armature(context)
-        show(armature, armature.recover_motion_cleaning.cleaned)
-        return {"FINISHED"}
+    def wanted(cls, armature: bpy.types.Object) -> bpy.types.Action | None:
+        """The cleaned action."""
+        return armature.recover_motion_cleaning.cleaned
 
 
 class RECOVER_MOTION_OT_trim_to_scene(bpy.types.Operator):

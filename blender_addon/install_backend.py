@@ -80,25 +80,34 @@ def clean_variables() -> dict[str, str]:
     }
 
 
+def listen_to(command: Sequence[object], seconds: float | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end and keep what it prints.
+
+    Raises:
+        OSError: it cannot be started.
+        subprocess.TimeoutExpired: it took longer than that.
+    """
+    return subprocess.run(
+        [str(word) for word in command],
+        env=clean_variables(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=seconds,
+        check=False,
+        creationflags=_NO_WINDOW,
+    )
+
+
 def answer(command: Sequence[object], seconds: float = 120) -> str:
     """What a program prints; nothing when it is missing, fails or does not answer."""
-    words = [str(word) for word in command]
     try:
-        done = subprocess.run(
-            words,
-            env=clean_variables(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=seconds,
-            check=True,
-            creationflags=_NO_WINDOW,
-        )
+        done = listen_to(command, seconds)
     except (OSError, subprocess.SubprocessError):
         return ""
-    return done.stdout.strip()
+    return "" if done.returncode else done.stdout.strip()
 
 
 # --- the installation
@@ -219,18 +228,7 @@ class Installation:
         self._pip("backend", "The backend could not be installed.", *arguments)
 
     def _check(self) -> list[dict[str, Any]]:
-        command = [str(environment_command(self.folder)), "doctor", "--json"]
-        done = subprocess.run(
-            command,
-            env=clean_variables(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            check=False,
-            creationflags=_NO_WINDOW,
-        )
+        done = listen_to([environment_command(self.folder), "doctor", "--json"])
         try:
             checks = json.loads(done.stdout)["checks"]
         except (ValueError, KeyError, TypeError):
