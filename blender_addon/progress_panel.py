@@ -20,7 +20,7 @@ _ICONS = {
     State.IMPORTING: "SORTTIME",
 }
 
-_PICTURE = 8.0
+_PICTURE = 9.0
 """Height of the live picture, in rows."""
 
 _MOST_SHOWN = 6

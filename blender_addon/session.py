@@ -24,6 +24,9 @@ from .redraw import redraw
 POLL_INTERVAL = 0.2
 """Seconds between two looks at the worker's messages while a job is running."""
 
+_DRAW_INTERVAL = 0.45
+"""Seconds between two drawings of a running job's progress at least."""
+
 _MOST_ENDED = 20
 """Ended jobs that are remembered."""
 
@@ -64,6 +67,9 @@ held = ""
 
 backend_version = ""
 """The version of the worker that was started last; empty while none has been."""
+
+_drawn: tuple[float, tuple, tuple] = (0.0, (), ())
+"""When the panels were drawn last for a change of the jobs, and what they showed."""
 
 _running: Entry | None = None
 _worker: Worker | None = None
@@ -295,7 +301,7 @@ def _note_version() -> None:
 
 def _poll() -> float | None:
     """The timer: look at the jobs, and go on for as long as one is active."""
-    redraw()
+    _redraw_if_changed()
     arriving = any(entry.job.state is State.IMPORTING for entry in ended)
     if not busy() and not arriving:  # drawn once more after the end: a panel that has grown needs that
         return None
@@ -307,6 +313,20 @@ def _poll() -> float | None:
         _begin_next()
     _import_arrivals()
     return POLL_INTERVAL
+
+
+def _redraw_if_changed() -> None:
+    """Draw the panels again when they would show something else; progress twice a second at most.
+
+    Drawing is the dearest part of watching a job, above all without a graphics card.
+    """
+    global _drawn
+    states = tuple((entry.job.id, entry.job.state, entry.job.message) for entry in all_entries())
+    running = job if job is not None and job.with_worker else None
+    progress = (running.progress_text(), round(running.fraction, 3), running.preview) if running else ()
+    if _drawn[1] != states or (_drawn[2] != progress and time.monotonic() - _drawn[0] > _DRAW_INTERVAL):
+        _drawn = (time.monotonic(), states, progress)
+        redraw()
 
 
 def _begin_next() -> None:
