@@ -97,12 +97,17 @@ def pose_legs(rest: RestSkeleton, turns: np.ndarray, pelvis: np.ndarray) -> LegP
 
 
 def sole_heights(rest: RestSkeleton, pose: LegPose) -> np.ndarray:
-    """Heights (T, 6) of heel, ball and toe tip under the soles of both feet.
+    """Heights (T, 6) of heel, ball and toe tip under the soles of both feet; see `sole_points`."""
+    return sole_points(rest, pose)[..., 2]
+
+
+def sole_points(rest: RestSkeleton, pose: LegPose) -> np.ndarray:
+    """Places (T, 6, 3) of heel, ball and toe tip under the soles of both feet.
 
     The points are on the floor when the figure is at rest. They come from the bones, so that it does not
     matter what skin the armature wears.
     """
-    heights = []
+    points = []
     for side, (_, _, ankle, ball) in enumerate(LEGS):
         heel = rest.heads[ankle] + _HEEL * (rest.heads[ankle] - rest.tails[ball])
         for part, joint, point in (
@@ -111,9 +116,8 @@ def sole_heights(rest: RestSkeleton, pose: LegPose) -> np.ndarray:
             (BALL, ball, rest.tails[ball]),
         ):
             under = np.array([point[0], point[1], 0.0]) - rest.heads[joint]
-            place = pose.points[:, side, part] + turned(pose.turns[:, side, part], under)
-            heights.append(place[:, 2])
-    return np.stack(heights, axis=1)
+            points.append(pose.points[:, side, part] + turned(pose.turns[:, side, part], under))
+    return np.stack(points, axis=1)
 
 
 def with_ankles_moved(

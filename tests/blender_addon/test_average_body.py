@@ -6,7 +6,7 @@ from dataclasses import replace
 import bpy  # the bones' tails come from a module that needs it
 import numpy as np
 import pytest
-from recover_motion.average_body import leg_length, on_average_body
+from recover_motion.average_body import on_average_body
 from recover_motion.body_file import read_body_file
 from recover_motion.import_motion import import_motion
 from recover_motion.motion_file import read_motion_file
@@ -16,7 +16,6 @@ from smpl_reference import NAMES, BodyArrays, forward_kinematics, skinned, write
 pytestmark = pytest.mark.bpy
 
 UPRIGHT = (np.pi / 2, 0, 0)  # from the body's axes, y up, to the world's, z up
-ANKLES = (7, 8)
 
 
 def write(path, poses, trans, betas, **changes):
@@ -80,36 +79,61 @@ def test_soles_are_as_high_as_before(tmp_path, open_body_path, seed):
     assert np.abs(naive - before).max() > 2 * np.abs(after - before).max()
 
 
+def joints_of(body, motion, joint):
+    rest = body.rest_joints(motion.betas)
+    frames = zip(motion.poses, motion.trans, strict=True)
+    return np.array([forward_kinematics(rest, pose, trans)[0][joint] for pose, trans in frames])
+
+
 @pytest.mark.parametrize("seed", range(4))
-def test_a_foot_that_stands_still_stands_still_on_other_legs(tmp_path, body, seed):
-    """The pelvis swings over one ankle, which is held where it is."""
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_foot_that_stands_still_stands_still_on_other_legs(tmp_path, body, seed, side):
+    """The pelvis swings over one flat foot; the other is lifted and kicks."""
     betas, count = betas_of(seed), 30
+    hip, ankle, ball = 1 + side, 7 + side, 10 + side
+    swing = np.linspace(-0.3, 0.3, count)
     poses = np.zeros((count, 24, 3))
     poses[:, 0] = UPRIGHT
-    poses[:, 1, 0] = np.linspace(
-        -0.3, 0.3, count
-    )  # the left thigh swings; hip, knee and ankle are held straight
-    rest = body.rest_joints(betas)
-    trans = np.array([-forward_kinematics(rest, pose, np.zeros(3))[0][7] for pose in poses])
+    poses[:, hip, 0], poses[:, ankle, 0] = swing, -swing
+    poses[:, 2 - side, 0], poses[:, 5 - side, 0] = -1.2 + swing / 2, 1.6 - swing
+    shape = RestFigure.of(read_body_file(body.path), betas)
+    own = write(tmp_path / "a.npz", poses, np.zeros((count, 3)), betas)
+    trans = np.array([0.3, -0.2, shape.joints[ankle][2]]) - joints_of(body, own, ankle)
+    own = write(tmp_path / "a.npz", poses, trans, betas)
+    moved = on_average_body(own, read_body_file(body.path), betas)
+    for joint in (ankle, ball):
+        assert np.ptp(joints_of(body, own, joint), axis=0).max() < 1e-5
+        assert np.ptp(joints_of(body, moved, joint), axis=0).max() < 1e-4
+    assert np.ptp(own.trans[:, 1]) > 0.2
+    # with the translations left as they were, it slides
+    naive = joints_of(body, replace(own, betas=np.zeros(10)), ankle)
+    assert np.ptp(naive, axis=0).max() > 0.001
+
+
+def test_what_is_in_the_air_goes_as_far_as_its_legs_are_long(tmp_path, body):
+    betas = betas_of(1)
+    poses = np.zeros((5, 24, 3))
+    poses[:, 0] = UPRIGHT
+    trans = np.array([[0.1 * frame, -0.3 * frame, 2.0] for frame in range(5)])
     own = write(tmp_path / "a.npz", poses, trans, betas)
     moved = on_average_body(own, read_body_file(body.path), betas)
 
-    def ankle(motion):
-        joints = body.rest_joints(motion.betas)
-        return np.array(
-            [
-                forward_kinematics(joints, *frame)[0][7]
-                for frame in zip(motion.poses, motion.trans, strict=True)
-            ]
-        )
+    def legs(shape):
+        rest = body.rest_joints(shape)
+        parts = [(1, 4), (4, 7), (2, 5), (5, 8)]
+        return sum(np.linalg.norm(rest[one] - rest[other]) for one, other in parts)
 
-    assert np.ptp(ankle(own), axis=0).max() < 1e-5
-    travel = np.ptp(own.trans[:, 1])
-    assert travel > 0.1
-    slides = np.ptp(ankle(moved)[:, :2], axis=0).max()
-    legs = [RestFigure.of(read_body_file(body.path), shape) for shape in (betas, np.zeros(10))]
-    without = abs(1 - leg_length(legs[1]) / leg_length(legs[0])) * travel
-    assert slides < 0.02 * travel + 0.35 * without
+    travel = joints_of(body, moved, 0)[-1] - joints_of(body, moved, 0)[0]
+    ratio = legs(np.zeros(10)) / legs(betas)
+    assert abs(1 - ratio) > 0.005
+    np.testing.assert_allclose(travel, ratio * np.array([0.4, -1.2, 0.0]), atol=1e-6)
+    np.testing.assert_allclose(joints_of(body, moved, 0)[0, :2], joints_of(body, own, 0)[0, :2], atol=1e-6)
+
+
+def test_a_single_frame(tmp_path, synthetic_body_path):
+    own = write(tmp_path / "a.npz", squats(1), np.array([[1.0, 2.0, 1.0]]), betas_of(2))
+    moved = on_average_body(own, read_body_file(synthetic_body_path), own.betas)
+    assert np.isfinite(moved.trans).all()
 
 
 def test_the_import_gives_everyone_the_same_bones(scene, tmp_path, synthetic_body_path):
