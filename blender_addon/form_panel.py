@@ -7,6 +7,7 @@ from bpy.app.translations import pgettext_iface as translated
 from . import job_form, model_menus, person_pictures
 from .chosen_footage import Footage, chosen_footage
 from .footage_range import RangeProblem, Span, chosen_span
+from .resample import scene_rate
 from .wrapped_text import write
 
 _PICTURE = 3.2
@@ -109,10 +110,13 @@ def _draw_range(
         times = column.column(align=True)
         times.prop(form, "start", text="In")
         times.prop(form, "end", text="Out")
-    if form.part == "ALL" or footage is None:
+    if footage is None or (form.part == "ALL" and footage.shown is None):
         return
     try:
-        _draw_fact(column, words_of(chosen_span(form), footage))
+        span = chosen_span(form)
+        _draw_fact(column, words_of(span, footage))
+        if place := place_of(span, footage, scene_rate(form.id_data)):
+            _draw_fact(column, place)
     except RangeProblem as problem:
         write(column, context, str(problem), "ERROR")
 
@@ -151,6 +155,20 @@ def words_of(span: Span, footage: Footage) -> str:
     first, last = span.frames
     seconds = (last - first + 1) / footage.rate
     return translated("Clip frames {:d} to {:d} ({:.2f} s)").format(first + 1, last + 1, seconds)
+
+
+def place_of(span: Span, footage: Footage, rate: float) -> str:
+    """Where the motion of a movie clip will stand, in one line; empty for other footage.
+
+    Args:
+        span: the range.
+        footage: the footage.
+        rate: the scene's frames per second.
+    """
+    if span.start_frame is None or span.frames is None or footage.shown is None:
+        return ""
+    first, last = (round(span.start_frame + frame / footage.rate * rate) for frame in span.frames)
+    return translated("Motion at scene frames {:d} to {:d}").format(first, last)
 
 
 def _draw_fact(layout: bpy.types.UILayout, text: str) -> None:

@@ -123,6 +123,12 @@ def test_what_was_understood_is_said(form, movie):
     form.source, form.clip, form.part = "CLIP", clip, "SCENE"
     form.id_data.frame_start, form.id_data.frame_end = 11, 40
     assert "Clip frames 11 to 40 (1.00 s)" in draw("main").said
+    assert "Motion at scene frames 11 to 40" in draw("main").said
+    form.id_data.render.fps = (
+        60  # Blender shows the clip at half its speed then; the motion is as fast as it was
+    )
+    assert "Clip frames 11 to 40 (1.00 s)" in draw("main").said
+    assert "Motion at scene frames 11 to 69" in draw("main").said
     form.id_data.frame_start, form.id_data.frame_end = 111, 140
     assert any("show nothing of the clip" in line for line in draw("main").said)
     assert not bpy.ops.recover_motion.recover.poll()
