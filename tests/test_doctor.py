@@ -134,7 +134,7 @@ def test_an_operator_that_does_not_work_is_a_warning(fault: str, monkeypatch: py
     assert findings.ok
     assert not findings.checks[0].ok
     assert ("merges wrongly" if fault == "wrong pairs" else fault) in findings.checks[0].detail
-    assert "run the setup again" in findings.checks[0].advice
+    assert "encoder/compiled. Run `python build.py setup`" in findings.checks[0].advice
 
 
 def test_missing_weights_are_required(

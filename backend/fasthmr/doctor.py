@@ -22,6 +22,7 @@ from typing import Any, Final
 import msgspec
 
 from fasthmr.errors import FastHMRError
+from fasthmr.setup_advice import in_checkout, install_again
 
 _ENOUGH_DISK: Final = 2e9  # bytes
 _ENOUGH_MEMORY: Final = 3e9
@@ -149,7 +150,7 @@ def _torch() -> str:
 
     matrix = torch.ones(8, 8)
     if float((matrix @ matrix).sum()) != 512.0:
-        raise Trouble(f"{torch.__version__} multiplies matrices wrongly", "Install PyTorch again.")
+        raise Trouble(f"{torch.__version__} multiplies matrices wrongly", install_again())
     return str(torch.__version__)
 
 
@@ -172,7 +173,7 @@ def _video() -> str:
     names = {"h264": "H.264", "hevc": "HEVC", "prores": "ProRes", "vp9": "VP9", "av1": "AV1"}
     readable = [title for name, title in names.items() if name in av.codecs_available]
     if "H.264" not in readable:
-        raise Trouble(f"PyAV {av.__version__} cannot read H.264", "Install PyAV from PyPI: pip install av")
+        raise Trouble(f"PyAV {av.__version__} cannot read H.264", install_again())
     return f"PyAV {av.__version__}, reads {', '.join(readable)}"
 
 
@@ -182,7 +183,7 @@ def _images() -> str:
 
     encoded, data = cv2.imencode(".png", np.zeros((2, 2, 3), np.uint8))
     if not encoded or cv2.imdecode(data, cv2.IMREAD_COLOR) is None:
-        raise Trouble(f"OpenCV {cv2.__version__} cannot write and read a PNG", "Install OpenCV again.")
+        raise Trouble(f"OpenCV {cv2.__version__} cannot write and read a PNG", install_again())
     return f"OpenCV {cv2.__version__}"
 
 
@@ -234,7 +235,8 @@ def _operator() -> str:
             places = str(error).partition("\n")[0]
         if places != [[0, 0, 1, 2]]:
             what = f"{operator_state()}, but merges wrongly on '{device}' ({places})"
-            raise Trouble(what, "Delete the folder backend/fasthmr/encoder/compiled and run the setup again.")
+            first = "Delete the folder backend/fasthmr/encoder/compiled. " if in_checkout() else ""
+            raise Trouble(what, first + install_again())
     if not operator_state().startswith("compiled"):
         raise Trouble(operator_state(), "Tokens are merged all the same, only more slowly.")
     return operator_state()
@@ -298,7 +300,7 @@ def _can(what: str, able: bool) -> str:
     return what if able else f"no {what}"
 
 
-_INSTALL: Final = "Run `python build.py setup` in the FastHMR folder."
+_INSTALL: Final = install_again()
 EXAMINATIONS: Final = (
     Examination("python", _python, _INSTALL),
     Examination("torch", _torch, _INSTALL),

@@ -34,6 +34,7 @@ import torch
 from torch import Tensor
 
 from fasthmr.encoder.merge_reference import merge_tokens_reference
+from fasthmr.setup_advice import in_checkout
 
 COMPILED: Final = Path(__file__).parent / "compiled"
 SOURCES: Final = Path(__file__).parents[min(3, len(Path(__file__).parents) - 1)] / "cuda_ext"
@@ -162,7 +163,8 @@ def _load() -> str:
     if reason is not None:
         torch.library.define(_NAME, _SCHEMA, tags=(torch.Tag.pt2_compliant_tag,))
         torch.library.impl(_NAME, ("cpu", "cuda", "mps"))(_checked_reference)
-        state = f"plain PyTorch: {reason}. `python build.py setup` compiles it where there is a compiler."
+        compiles = " `python build.py setup` compiles it where there is a compiler." if in_checkout() else ""
+        state = f"plain PyTorch: {reason}.{compiles}"
         _log.info("Tokens are merged in %s", state)
         return state
     if torch._C._dispatch_has_kernel_for_dispatch_key(_NAME, "CUDA"):

@@ -33,6 +33,7 @@ from typing import Final
 import platformdirs
 
 from fasthmr.errors import BadInput, FastHMRError, MissingModel
+from fasthmr.setup_advice import install_again
 
 BUNDLE_NAME: Final = "pose_landmarker.task"
 ENVIRONMENT_VARIABLE: Final = "FASTHMR_PERCEPTION"
@@ -97,10 +98,7 @@ def find_bundle() -> Path:
         if path.is_file():
             return path
     places = ", ".join(str(path) for path in candidates)
-    raise MissingModel(
-        f"The person detector's weights are missing (looked for: {places}). "
-        "Run `python build.py setup`, or `python -m fasthmr.people.bundle` in the environment of fasthmr."
-    )
+    raise MissingModel(f"The person detector's weights are missing (looked for: {places}). {install_again()}")
 
 
 def read_bundle(path: Path | None = None) -> tuple[bytes, bytes]:
@@ -119,7 +117,7 @@ def read_bundle(path: Path | None = None) -> tuple[bytes, bytes]:
     except (OSError, KeyError, zipfile.BadZipFile) as error:
         raise MissingModel(
             f"{path}: the person detector's weights cannot be read ({error}). "
-            "Delete the file and run `python build.py setup`."
+            f"Delete the file. {install_again()}"
         ) from error
 
 

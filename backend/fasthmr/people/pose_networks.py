@@ -25,6 +25,7 @@ import numpy as np
 
 from fasthmr.errors import MissingModel
 from fasthmr.people.landmarks import LANDMARK_COUNT
+from fasthmr.setup_advice import install_again
 
 _SEARCH_SIDE: Final = 224
 _READ_SIDE: Final = 256
@@ -123,7 +124,7 @@ def _open_network(model: bytes, side: int, threads: int | None) -> _Interpreter:
     except ImportError as error:
         raise MissingModel(
             f"The runtime of the person detector cannot be loaded ({error}). "
-            "Run `python build.py setup`; on Windows the Visual C++ runtime is needed too."
+            f"{install_again()} On Windows the Visual C++ runtime is needed too."
         ) from error
     try:
         with _without_notices():
