@@ -16,6 +16,9 @@ from .redraw import redraw
 
 _CATEGORY = "Recover Motion"
 
+_to_turn: set[int] = set()
+"""Areas whose sidebar is to show the form."""
+
 
 class RECOVER_MOTION_OT_use_clip(bpy.types.Operator):
     """Take the clip of the Movie Clip editor as the footage."""
@@ -110,14 +113,28 @@ class RECOVER_MOTION_FH_footage(bpy.types.FileHandler):
 
 
 def _show_form(area: bpy.types.Area | None) -> None:
-    """Open the sidebar of a 3D view, on the form's tab where Blender lets add-ons choose it."""
+    """Open the sidebar of a 3D view, on the form's tab."""
     if area is None or area.type != "VIEW_3D":
         return
     area.spaces.active.show_region_ui = True
-    for region in area.regions:
-        if region.type == "UI":
-            with suppress(AttributeError, TypeError):  # no such tab yet: the sidebar was never drawn
-                region.active_panel_category = _CATEGORY
+    _to_turn.add(area.as_pointer())
+    # a sidebar that was never drawn has no tabs yet
+    if not bpy.app.timers.is_registered(_turn_to_tab):
+        bpy.app.timers.register(_turn_to_tab, first_interval=0.2)
+
+
+def _turn_to_tab() -> None:
+    """The timer: choose the tab in the sidebars that were opened a moment ago."""
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.as_pointer() not in _to_turn:
+                continue
+            for region in area.regions:
+                if region.type == "UI":
+                    with suppress(AttributeError, TypeError):  # no tabs: the region is still hidden
+                        region.active_panel_category = _CATEGORY
+                    region.tag_redraw()
+    _to_turn.clear()
 
 
 _CLASSES = (
@@ -136,5 +153,8 @@ def register() -> None:
 
 def unregister() -> None:
     """Unregister them."""
+    if bpy.app.timers.is_registered(_turn_to_tab):
+        bpy.app.timers.unregister(_turn_to_tab)
+    _to_turn.clear()
     for cls in reversed(_CLASSES):
         bpy.utils.unregister_class(cls)

@@ -2,7 +2,7 @@
 """How the form is drawn, wherever its panel is: footage, range and people, and the options."""
 
 import bpy
-from bpy.app.translations import pgettext_iface as translated
+from bpy.app.translations import pgettext_iface as iface_
 
 from . import job_form, model_menus, person_pictures
 from .chosen_footage import Footage, chosen_footage
@@ -10,7 +10,7 @@ from .footage_range import RangeProblem, Span, chosen_span
 from .resample import scene_rate
 from .wrapped_text import write
 
-_PICTURE = 3.2
+_PICTURE = 2.6
 """Height of a person's picture, in rows."""
 
 
@@ -24,10 +24,10 @@ class RECOVER_MOTION_UL_people(bpy.types.UIList):
         if picture := person_pictures.icon_of(item.thumbnail):
             row.template_icon(picture, scale=_PICTURE)
         column = row.column(align=True)
-        column.label(text=translated("Person {:d}").format(item.number), translate=False)
+        column.label(text=iface_("Person {:d}").format(item.number), translate=False)
         seen = column.row()
         seen.active = False
-        seen.label(text=translated("{:.1f} to {:.1f} s").format(item.start, item.end), translate=False)
+        seen.label(text=iface_("{:.1f} to {:.1f} s").format(item.start, item.end), translate=False)
 
 
 def draw_form(layout: bpy.types.UILayout, context: bpy.types.Context, form: bpy.types.PropertyGroup) -> None:
@@ -79,7 +79,7 @@ def _draw_footage(
 ) -> None:
     shown = getattr(context, "edit_movieclip", None)  # the clip of a Movie Clip editor
     if shown is not None and not (form.source == "CLIP" and form.clip == shown):
-        text = translated('Use "{}"').format(shown.name)
+        text = iface_('Use "{}"').format(shown.name)
         layout.operator("recover_motion.use_clip", text=text, translate=False, icon="TRACKER")
     column = layout.column()
     column.row().prop(form, "source", expand=True)
@@ -123,7 +123,7 @@ def _draw_range(
 
 def _draw_people(layout: bpy.types.UILayout, form: bpy.types.PropertyGroup) -> None:
     if job_form.knows_people(form):
-        rows = min(len(form.people), 5)
+        rows = min(len(form.people), 4)
         layout.template_list("RECOVER_MOTION_UL_people", "", form, "people", form, "people_index", rows=rows)
         row = layout.row(align=True)
         row.operator("recover_motion.tick_people", text="All").chosen = True
@@ -137,11 +137,11 @@ def facts_of(footage: Footage) -> str:
     if footage.size is not None:
         facts.append("{} x {}".format(*footage.size))
     if footage.rate is not None:
-        facts.append(translated("{:.5g} fps").format(footage.rate))
+        facts.append(iface_("{:.5g} fps").format(footage.rate))
     if footage.count is not None:
-        facts.append(translated("{:d} frames").format(footage.count))
+        facts.append(iface_("{:d} frames").format(footage.count))
         if footage.rate is not None:
-            facts.append(translated("{:.1f} s").format(footage.count / footage.rate))
+            facts.append(iface_("{:.1f} s").format(footage.count / footage.rate))
     return ", ".join(facts)
 
 
@@ -150,11 +150,11 @@ def words_of(span: Span, footage: Footage) -> str:
     if span.frames is None:
         begin = span.start or 0.0
         if span.end is None:
-            return translated("From {:.2f} s to the end").format(begin)
-        return translated("{:.2f} to {:.2f} s of the clip").format(begin, span.end)
+            return iface_("From {:.2f} s to the end").format(begin)
+        return iface_("{:.2f} to {:.2f} s of the clip").format(begin, span.end)
     first, last = span.frames
     seconds = (last - first + 1) / footage.rate
-    return translated("Clip frames {:d} to {:d} ({:.2f} s)").format(first + 1, last + 1, seconds)
+    return iface_("Clip frames {:d} to {:d} ({:.2f} s)").format(first + 1, last + 1, seconds)
 
 
 def place_of(span: Span, footage: Footage, rate: float) -> str:
@@ -168,7 +168,7 @@ def place_of(span: Span, footage: Footage, rate: float) -> str:
     if span.start_frame is None or span.frames is None or footage.shown is None:
         return ""
     first, last = (round(span.start_frame + frame / footage.rate * rate) for frame in span.frames)
-    return translated("Motion at scene frames {:d} to {:d}").format(first, last)
+    return iface_("Motion at scene frames {:d} to {:d}").format(first, last)
 
 
 def _draw_fact(layout: bpy.types.UILayout, text: str) -> None:
