@@ -6,9 +6,10 @@ the backend counts. Blender's movie clips count from the scene frame at which th
 
     index = scene frame - clip.frame_start + clip.frame_offset
 
-one frame of the clip at each frame of the scene, whatever their rates are. Footage that is a file is in no
-scene yet: its first frame will be at the scene's first frame, where the import puts it, and it runs by the
-clock.
+one frame of the clip at each frame of the scene, whatever their rates are; or by the clock, where the start
+frame is animated as the import does it for footage of another rate (see `backdrop`). Footage that is a file
+is in no scene yet: its first frame will be at the scene's first frame, where the import puts it, and it runs
+by the clock.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import bpy
 
+from .compat import curves_of
 from .image_sequence import WILDCARD, is_picture, pattern_of, pictures_of
 from .resample import scene_rate
 
@@ -39,7 +41,7 @@ class Footage:
         shown: index of the first and the last frame that the movie clip shows; None for a file.
         origin: scene frame at which the frame of index 0 stands, or would.
         clock: scene frames in a second of the footage: the footage's own rate for a movie clip, of which
-            Blender shows one frame a scene frame; the scene's rate for a file.
+            Blender shows one frame a scene frame; the scene's rate for a file, and for a clip by the clock.
     """
 
     path: Path
@@ -83,6 +85,8 @@ def problem_of_footage(form: Form) -> str:
             return f"The footage is not there: {path}"
         if not pictures_of(path):
             return f"There is no image of the sequence {path}"
+    if form.source == "CLIP" and (curve := _timing(form.clip)) and _rate_by_the_clock(form, curve) is None:
+        return "The start frame of this movie clip is animated: choose the file itself, or remove its keys"
     if form.source == "CLIP" and chosen_footage(form) is None:
         return f"Blender cannot read the file of this movie clip: {path}"
     return ""
@@ -118,7 +122,31 @@ def _of_clip(form: Form) -> Footage | None:
     offset = before + clip.frame_offset
     # what Blender has counted for a sequence may be from before the offset was set: see to what there is
     shown = (max(offset, 0), min(offset + clip.frame_duration, count, before + clip.frame_duration) - 1)
-    return Footage(path, clip.source == "SEQUENCE", rate, size, count, shown, clip.frame_start - offset, rate)
+    origin, clock = clip.frame_start - offset, rate
+    if (curve := _timing(clip)) and (by_the_clock := _rate_by_the_clock(form, curve)):
+        clock, rate = scene_rate(form.id_data), by_the_clock
+        frame, start = curve.keyframe_points[0].co
+        origin = round(frame - (frame - start + offset) * clock / rate)
+    return Footage(path, clip.source == "SEQUENCE", rate, size, count, shown, origin, clock)
+
+
+def _timing(clip: bpy.types.MovieClip) -> bpy.types.FCurve | None:
+    """The curve that moves a clip's start frame; None when it stays where it is."""
+    curves = (curve for curve in curves_of(clip) if curve.data_path == "frame_start")
+    return next((curve for curve in curves if len(curve.keyframe_points) > 1), None)
+
+
+def _rate_by_the_clock(form: Form, curve: bpy.types.FCurve) -> float | None:
+    """Frames per second of a clip that a curve makes run by the clock; None when it does something else.
+
+    One clip frame a scene frame, less the slope of a straight line, is the footage's rate.
+    """
+    (first, low), *between, (last, high) = (key.co for key in curve.keyframe_points)
+    slope = (high - low) / (last - first)
+    rate = scene_rate(form.id_data) * (1 - slope)
+    straight = all(abs(low + slope * (frame - first) - start) < 1 for frame, start in between)
+    own = form.clip.fps or form.frame_rate or rate  # pictures do not know theirs
+    return own if straight and abs(own - rate) < 0.01 * own else None
 
 
 def _path_of(clip: bpy.types.MovieClip) -> Path:

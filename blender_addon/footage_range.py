@@ -80,7 +80,7 @@ def scene_range(scene: bpy.types.Scene) -> tuple[int, int]:
 
 def _of_scene(footage: Footage, first: int, last: int, rate: float) -> Span:
     """What stands at the scene's frames from `first` to `last`; `rate` is the scene's."""
-    if footage.shown is not None:
+    if footage.shown is not None and footage.clock == footage.rate:
         low, high = footage.shown
         start, end = max(first - footage.origin, low), min(last - footage.origin, high)
         if start > end:
@@ -92,7 +92,7 @@ def _of_scene(footage: Footage, first: int, last: int, rate: float) -> Span:
     start, end = ((frame - footage.origin) / footage.clock for frame in (first - 0.5, last + 0.5))
     if end <= 0:
         raise RangeProblem(
-            f"The scene's preview range ends at frame {last}, but the clip begins at frame {footage.origin}"
+            f"The scene's range ends at frame {last}, but the clip begins at frame {footage.origin}"
         )
     start = max(start, 0.0)
     frames = None
@@ -104,7 +104,8 @@ def _of_scene(footage: Footage, first: int, last: int, rate: float) -> Span:
                 f"The scene's range begins {start:.2f} s into the clip, which lasts"
                 f" {footage.count / footage.rate:.2f} s"
             )
-    return Span(_rounded(start) if start > 0 else None, _rounded(end), frames, footage.origin)
+    start_frame = footage.origin if footage.shown is None else _start_frame(footage, 0, rate)
+    return Span(_rounded(start) if start > 0 else None, _rounded(end), frames, start_frame)
 
 
 def _of_clip(footage: Footage, rate: float) -> Span:
@@ -147,11 +148,11 @@ def _of_frames(footage: Footage, first: int, last: int, rate: float) -> Span:
 def _start_frame(footage: Footage, first: float, rate: float) -> int | None:
     """Where the clip's first frame must be imported to, so that its frame `first` stands where it is shown.
 
-    The movie clip stands in the scene already and runs frame by frame; the motion will run by the clock.
+    The movie clip stands in the scene already, and may run frame by frame; the motion will run by the clock.
     """
     if footage.shown is None:
         return None
-    return round(footage.origin + first - first * rate / footage.rate)
+    return round(footage.origin + first * (footage.clock - rate) / footage.rate)
 
 
 def _ceil(index: float) -> int:

@@ -7,7 +7,9 @@ import bpy
 import pytest
 import recover_motion
 from recover_motion import image_sequence, job_form
+from recover_motion.backdrop import add_backdrop
 from recover_motion.chosen_footage import chosen_footage, footage_path, problem_of_footage
+from recover_motion.footage_range import chosen_span
 
 pytestmark = pytest.mark.bpy
 
@@ -142,6 +144,40 @@ def test_a_movie_clip_without_its_file(form, movie, tmp_path):
     choose_clip(form, damaged)
     assert chosen_footage(form) is None
     assert problem_of_footage(form) == f"Blender cannot read the file of this movie clip: {damaged}"
+
+
+@pytest.mark.parametrize("scene_rate", [24, 60])
+def test_the_imports_own_clip_of_another_rate_runs_by_the_clock(form, movie, scene_rate):
+    """Blender shows one frame a scene frame, so the import animates the start frame."""
+    scene = form.id_data
+    scene.render.fps, scene.frame_start = scene_rate, 5
+    camera = bpy.data.cameras.new("c")
+    add_backdrop(camera, movie, (64, 36), 30.0, scene.render, 5)
+    form.source, form.clip = "CLIP", camera.background_images[0].clip
+    assert problem_of_footage(form) == ""
+    for frame in (5, 40):  # whatever frame is shown now
+        scene.frame_set(frame)
+        footage = chosen_footage(form)
+        assert (footage.origin, footage.clock) == (5, scene_rate)
+        assert footage.rate == pytest.approx(30.0)
+    form.part, scene.frame_start, scene.frame_end = "SCENE", 5 + scene_rate // 2, 4 + scene_rate
+    span = chosen_span(form)
+    assert abs(span.frames[0] - 15) <= 1
+    assert abs(span.frames[1] - 29) <= 1
+    for frame, index in zip((scene.frame_start, scene.frame_end), span.frames, strict=True):
+        scene.frame_set(frame)
+        assert abs(frame - form.clip.frame_start - index) <= 1  # what Blender shows there
+    assert span.start_frame == 5
+    form.part = "ALL"
+    assert chosen_span(form).start_frame == 5
+
+
+def test_a_movie_clip_that_is_animated_in_another_way(form, movie):
+    clip = choose_clip(form, movie)
+    for frame, start in ((1, 1), (20, 5), (40, 100)):
+        clip.frame_start = start
+        clip.keyframe_insert("frame_start", frame=frame)
+    assert problem_of_footage(form).startswith("The start frame of this movie clip is animated")
 
 
 def test_a_movie_clip_relative_to_the_file(form, movie, tmp_path):
