@@ -57,8 +57,9 @@ def pytest_sessionfinish(exitstatus: int) -> None:
 
 def pytest_unconfigure() -> None:
     shutil.rmtree(_SCRATCH, ignore_errors=True)
-    # Blender 4.2 as a module may crash while Python takes itself down after a long run, all tests having
-    # passed; reports are written by now.
+    # Blender 4.2 as a module ends with the module object. Where something still holds that when Python goes,
+    # C++'s exit handlers free the panels, ask a Python that is gone for its lock (SpaceType's destructor,
+    # bpy_class_free), and the process crashes with all tests passed. Reports are written by now.
     if (bpy := sys.modules.get("bpy")) is not None and bpy.app.version < (4, 3):
         sys.stdout.flush()
         sys.stderr.flush()
