@@ -10,6 +10,8 @@ declines it.
 
 from __future__ import annotations
 
+import time
+
 import bpy
 
 from . import session
@@ -19,6 +21,13 @@ CATEGORY = "Recover Motion"
 
 _EDITORS = (("3D View Generic", "VIEW_3D"), ("Clip", "CLIP_EDITOR"))
 """Keymaps that count in the sidebars of the editors which have our panel."""
+
+_SAME_PRESS = 0.3
+"""Seconds after the end of an animation in which Escape is not meant for the job: Blender stops the animation
+with the very same key press, and hands it on."""
+
+_stopped_playing = float("-inf")
+"""When an animation ended, by `time.monotonic`."""
 
 _entries: list[tuple[bpy.types.KeyMap, bpy.types.KeyMapItem]] = []
 
@@ -51,14 +60,22 @@ def wants_key(context: bpy.types.Context) -> bool:
         and region.type == "UI"
         and region.active_panel_category == CATEGORY
         and not (screen is not None and screen.is_animation_playing)
+        and time.monotonic() - _stopped_playing > _SAME_PRESS
         and session.busy()
         and session.can_cancel()
     )
 
 
+@bpy.app.handlers.persistent
+def _note_end_of_animation(*_: object) -> None:
+    global _stopped_playing
+    _stopped_playing = time.monotonic()
+
+
 def register() -> None:
     """Register the operator and its keys; in the background there are none."""
     bpy.utils.register_class(RECOVER_MOTION_OT_escape)
+    bpy.app.handlers.animation_playback_post.append(_note_end_of_animation)
     keys = bpy.context.window_manager.keyconfigs.addon
     if keys is None:
         return
@@ -72,4 +89,5 @@ def unregister() -> None:
     for keymap, entry in _entries:
         keymap.keymap_items.remove(entry)
     _entries.clear()
+    bpy.app.handlers.animation_playback_post.remove(_note_end_of_animation)
     bpy.utils.unregister_class(RECOVER_MOTION_OT_escape)

@@ -23,6 +23,9 @@ _ICONS = {
 _PICTURE = 9.0
 """Height of the live picture, in rows."""
 
+_INSET = 24
+"""Pixels that a box takes from the width of a text."""
+
 _MOST_SHOWN = 6
 
 
@@ -36,7 +39,7 @@ def draw_jobs(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     if session.waiting:
         _draw_queue(layout)
     for entry in session.ended[:_MOST_SHOWN]:
-        draw_outcome(layout, context, entry.job, named=len(session.ended) > 1 or running is not None)
+        draw_outcome(layout, context, entry.job)
 
 
 def draw_progress(layout: bpy.types.UILayout, context: bpy.types.Context, job: Job) -> None:
@@ -54,29 +57,21 @@ def draw_progress(layout: bpy.types.UILayout, context: bpy.types.Context, job: J
     column.label(text=job.stage_text(), translate=False)
 
 
-def draw_outcome(
-    layout: bpy.types.UILayout, context: bpy.types.Context, job: Job, *, named: bool = False
-) -> None:
+def draw_outcome(layout: bpy.types.UILayout, context: bpy.types.Context, job: Job) -> None:
     """How a job ended, and what can be done with what there is."""
     box = layout.box()
     went_wrong = job.state is State.DONE and job.exit_code != 0  # a check that found something
     icon = "ERROR" if went_wrong else _ICONS.get(job.state, "INFO")
     row = box.row()
-    column = row.column()
-    if named:
-        column.label(text=_title(job), translate=False)
-    write(column, context, job.message, icon)
-    dismiss = row.column()
-    dismiss.alignment = "RIGHT"
-    if job.active:
-        dismiss.operator("recover_motion.cancel", text="", icon="X", emboss=False).name = job.id
-    else:
-        dismiss.operator("recover_motion.dismiss", text="", icon="X", emboss=False).name = job.id
+    row.label(text=_title(job), translate=False)
+    away = "recover_motion.cancel" if job.active else "recover_motion.dismiss"
+    row.operator(away, text="", icon="X", emboss=False).name = job.id
+    write(box, context, job.message, icon, _INSET)
     if job.state is State.FAILED and job.details:
-        write(box, context, job.details[-1])  # of a log, the end tells most
+        write(box, context, job.details[-1], inset=_INSET)  # of a log, the end tells most
     elif job.state is State.DONE:
         for note in job.details:
-            write(box, context, note, "INFO")
+            write(box, context, note, "INFO", _INSET)
     folder = job.result.get("folder")
     if job.method != "recover" or not folder:
         return

@@ -14,7 +14,9 @@ _MARGIN = 60
 _MOST_LINES = 8
 
 
-def write(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: str = "BLANK1") -> None:
+def write(
+    layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: str = "BLANK1", inset: int = 0
+) -> None:
     """Write a text over as many lines as the region's width asks for.
 
     Args:
@@ -22,9 +24,10 @@ def write(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, ico
         context: its region gives the width.
         text: sentences; a line feed starts a new line.
         icon: shown before the first line.
+        inset: pixels by which the layout is narrower than the region's, at a resolution scale of 1.
     """
     scale = context.preferences.system.ui_scale
-    room = max(int((context.region.width / scale - _MARGIN) / _LETTER), 16)
+    room = max(int((context.region.width / scale - _MARGIN - inset) / _LETTER), 16)
     column = layout.column(align=True)
     column.scale_y = 0.8
     lines = [line for paragraph in text.splitlines() for line in textwrap.wrap(paragraph, room)]
