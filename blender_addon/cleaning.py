@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import bpy
 import numpy as np
+from bpy.app.translations import pgettext_iface as iface_
+from bpy.app.translations import pgettext_n as n_
 
 from .action import SLOT_NAME, WRITTEN
 from .cleaning_steps import CleaningSteps, clean_motion
@@ -74,17 +76,19 @@ def reason_against(armature: bpy.types.Object) -> str:
     """Why an imported armature cannot be cleaned; empty when it can be."""
     override = armature.override_library
     if armature.library is not None or (override is not None and override.is_system_override):
-        return "The armature is linked: make a library override of it to clean its motion"
+        return n_("The armature is linked: make a library override of it to clean its motion")
     missing = [name for name in JOINT_NAMES if name not in armature.pose.bones]
     if missing:
-        return f"The armature has no bone {missing[0]} any more"
+        return iface_("The armature has no bone {} any more").format(missing[0])
     turned = [name for name in JOINT_NAMES if armature.pose.bones[name].rotation_mode != "QUATERNION"]
     if turned:
-        return f"Set the rotation mode of {turned[0]} back to Quaternion: its keys are of that kind"
+        return iface_("Set the rotation mode of {} back to Quaternion: its keys are of that kind").format(
+            turned[0]
+        )
     if armature.animation_data is not None and armature.animation_data.use_tweak_mode:
-        return "Leave the tweak mode of the NLA editor"
+        return n_("Leave the tweak mode of the NLA editor")
     if find_source(armature) is None:
-        return "The recovered action is gone: assign it to the armature, or import the motion again"
+        return n_("The recovered action is gone: assign it to the armature, or import the motion again")
     return ""
 
 

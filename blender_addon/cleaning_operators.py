@@ -6,6 +6,7 @@ active, or for any other with `context.temp_override(object=armature)`.
 """
 
 import bpy
+from bpy.app.translations import pgettext_n as n_
 
 from .cleaning import (
     CleaningProblem,
@@ -26,9 +27,9 @@ def _may_change(cls: type[bpy.types.Operator], context: bpy.types.Context) -> bo
     """Whether the active armature's motion could be cleaned; when not, the button's tooltip says why."""
     armature = imported_armature(context)
     if armature is None:
-        reason = "Make an armature with recovered motion active"
+        reason = n_("Make an armature with recovered motion active")
     elif context.mode not in _MODES:
-        reason = "Go back to Object Mode or Pose Mode"
+        reason = n_("Go back to Object Mode or Pose Mode")
     else:
         reason = reason_against(armature)
     if reason:
@@ -109,7 +110,7 @@ class RECOVER_MOTION_OT_show_source(_Showing, bpy.types.Operator):
     bl_idname = "recover_motion.show_source"
     bl_label = "Back to Source"
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
-    in_use = "The recovered action is in use already"
+    in_use = n_("The recovered action is in use already")
 
     @classmethod
     def wanted(cls, armature: bpy.types.Object) -> bpy.types.Action | None:
@@ -124,7 +125,7 @@ class RECOVER_MOTION_OT_show_cleaned(_Showing, bpy.types.Operator):
     bl_idname = "recover_motion.show_cleaned"
     bl_label = "Show Cleaned"
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
-    in_use = "The cleaned action is in use already"
+    in_use = n_("The cleaned action is in use already")
 
     @classmethod
     def wanted(cls, armature: bpy.types.Object) -> bpy.types.Action | None:

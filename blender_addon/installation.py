@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import bpy
+from bpy.app.translations import pgettext_n as n_
 
 from . import session, settings
 from .backend_location import COMMAND_VARIABLE
@@ -124,27 +125,27 @@ def state_in_words() -> tuple[str, bool]:
 def can_install() -> str:
     """Why nothing can be installed now; empty when it can."""
     if busy():
-        return "The backend is being installed or removed"
+        return n_("The backend is being installed or removed")
     if session.busy():
-        return "A job is running: wait for it or cancel it"
+        return n_("A job is running: wait for it or cancel it")
     if backend_wheel() is None:
-        return (
+        return n_(
             "This extension comes without the backend's package: use the zip of `python build.py package`, or"
             " `python build.py setup`"
         )
     if condition().status is Status.FOREIGN:
-        return "There is something else in the folder: choose an empty or a new one"
+        return n_("There is something else in the folder: choose an empty or a new one")
     return offline()
 
 
 def can_remove() -> str:
     """Why nothing can be removed now; empty when it can."""
     if busy():
-        return "The backend is being installed or removed"
+        return n_("The backend is being installed or removed")
     if session.busy():
-        return "A job is running: wait for it or cancel it"
+        return n_("A job is running: wait for it or cancel it")
     if condition().status in (Status.NOT_INSTALLED, Status.FOREIGN):
-        return "Nothing that this add-on installed is in the folder"
+        return n_("Nothing that this add-on installed is in the folder")
     return ""
 
 
@@ -153,8 +154,8 @@ def offline() -> str:
     if bpy.app.online_access:
         return ""
     if bpy.app.online_access_override:
-        return "Blender was started with --offline-mode: start it without, to install the backend"
-    return "Blender may not go online: turn on Allow Online Access in Preferences, System, Network"
+        return n_("Blender was started with --offline-mode: start it without, to install the backend")
+    return n_("Blender may not go online: turn on Allow Online Access in Preferences, System, Network")
 
 
 def report() -> str:

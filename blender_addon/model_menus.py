@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import bpy
+from bpy.app.translations import pgettext_n as n_
 
 from . import settings
 from .model_files import ModelFile, find_model_files
@@ -56,7 +57,10 @@ def _draw(layout: bpy.types.UILayout, *, is_body: bool, without: str) -> None:
     entries = [("", without)]
     entries += [(one.name, one.label) for one in found() if (one.kind == "body") == is_body]
     for name, text in entries:
-        choice = layout.operator("recover_motion.choose_model", text=text, translate=not name)
+        if name:  # a file's: no word to translate
+            choice = layout.operator("recover_motion.choose_model", text=text, translate=False)
+        else:
+            choice = layout.operator("recover_motion.choose_model", text=text)
         choice.name, choice.is_body = name, is_body
 
 
@@ -68,7 +72,7 @@ class RECOVER_MOTION_MT_models(bpy.types.Menu):
 
     def draw(self, context: bpy.types.Context) -> None:
         """Draw the menu."""
-        _draw(self.layout, is_body=False, without="Built-in")
+        _draw(self.layout, is_body=False, without=n_("Built-in"))
 
 
 class RECOVER_MOTION_MT_bodies(bpy.types.Menu):
@@ -79,7 +83,7 @@ class RECOVER_MOTION_MT_bodies(bpy.types.Menu):
 
     def draw(self, context: bpy.types.Context) -> None:
         """Draw the menu."""
-        _draw(self.layout, is_body=True, without="Open Body")
+        _draw(self.layout, is_body=True, without=n_("Open Body"))
 
 
 def draw_choices(layout: bpy.types.UILayout, form: bpy.types.PropertyGroup) -> None:
@@ -89,12 +93,12 @@ def draw_choices(layout: bpy.types.UILayout, form: bpy.types.PropertyGroup) -> N
         row = layout.split(factor=0.4)
         row.alignment = "RIGHT"
         row.label(text="Model")
-        row.menu(RECOVER_MOTION_MT_models.bl_idname, text=label(form.model, "Built-in"))
+        row.menu(RECOVER_MOTION_MT_models.bl_idname, text=label(form.model, n_("Built-in")))
     if form.body or "body" in kinds:
         row = layout.split(factor=0.4)
         row.alignment = "RIGHT"
         row.label(text="Body")
-        row.menu(RECOVER_MOTION_MT_bodies.bl_idname, text=label(form.body, "Open Body"))
+        row.menu(RECOVER_MOTION_MT_bodies.bl_idname, text=label(form.body, n_("Open Body")))
 
 
 _CLASSES = (RECOVER_MOTION_OT_choose_model, RECOVER_MOTION_MT_models, RECOVER_MOTION_MT_bodies)

@@ -2,6 +2,7 @@
 """The add-on's preferences: the backend and its state, the processor, and the user's own models."""
 
 import bpy
+from bpy.app.translations import pgettext_n as n_
 
 from . import installation, model_menus, session, settings
 from .backend_setup import State, Status
@@ -15,10 +16,10 @@ _LICENCES = (
 )
 
 _INSTALL_TEXTS = {
-    Status.INTERRUPTED: "Continue Installation",
-    Status.BROKEN: "Mend Installation",
-    Status.OTHER_VERSION: "Update Backend",
-    Status.READY: "Check Files Again",
+    Status.INTERRUPTED: n_("Continue Installation"),
+    Status.BROKEN: n_("Mend Installation"),
+    Status.OTHER_VERSION: n_("Update Backend"),
+    Status.READY: n_("Check Files Again"),
 }
 
 
@@ -104,9 +105,8 @@ def _draw_backend(layout: bpy.types.UILayout, context: bpy.types.Context, prefer
 
     status = installation.condition().status
     row = layout.row()
-    row.operator(
-        "recover_motion.install_backend", text=_INSTALL_TEXTS.get(status, "Install Backend"), icon="IMPORT"
-    )
+    install = _INSTALL_TEXTS.get(status, n_("Install Backend"))
+    row.operator("recover_motion.install_backend", text=install, icon="IMPORT")
     row.operator("recover_motion.use_backend_folder", icon="FILE_FOLDER")
     row = layout.row()
     row.operator("recover_motion.check_backend", text="Check", icon="VIEWZOOM")

@@ -7,6 +7,7 @@ In a window, installing and removing start and return at once; in `blender -b` t
 from pathlib import Path
 
 import bpy
+from bpy.app.translations import pgettext_n as n_
 
 from . import installation, session, settings
 from .backend_location import BackendProblem, find_command
@@ -71,7 +72,7 @@ class RECOVER_MOTION_OT_cancel_setup(bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         """Something is being installed or removed."""
-        return _may(cls, "" if installation.busy() else "Nothing is being installed")
+        return _may(cls, "" if installation.busy() else n_("Nothing is being installed"))
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Stop it."""
@@ -96,7 +97,7 @@ class RECOVER_MOTION_OT_use_backend_folder(bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         """Nothing runs that uses the present one."""
         busy = session.busy() or installation.busy()
-        return _may(cls, "A job or an installation is running: wait for it or cancel it" if busy else "")
+        return _may(cls, n_("A job or an installation is running: wait for it or cancel it") if busy else "")
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         """Ask for the folder."""
