@@ -28,7 +28,7 @@ from pip._vendor.packaging.utils import canonicalize_name
 
 LOCK = Path(__file__).resolve().parent.parent / "blender_addon/backend_requirements.txt"
 
-PYTHONS = ("3.11", "3.12", "3.13")
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 _MANYLINUX = [f"manylinux_2_{minor}_x86_64" for minor in range(28, 16, -1)] + ["manylinux2014_x86_64"]
 PLATFORMS = {  # what pip calls a system, and what markers call it
     "Linux": (_MANYLINUX, {"sys_platform": "linux", "platform_machine": "x86_64", "os_name": "posix"}),
