@@ -19,7 +19,11 @@ Command = Sequence[Union[str, Path]]
 
 
 def make_repository(
-    package: Path, folder: Path, tool: Command, must_run: Callable[[str, Command], None], url_base: str = ""
+    package: Path,
+    folder: Path,
+    tool: Command,
+    must_run: Callable[[str, Command], None],
+    url_base: str | None = None,
 ) -> Path:
     """Make a folder with the extension, ``index.json``, which is what Blender reads, and a page for people.
 
@@ -28,7 +32,7 @@ def make_repository(
         folder: the repository; it is made anew.
         tool: the command of Blender's extension tool.
         must_run: runs a command, and raises with its first argument when it fails.
-        url_base: where the zip will be on the web; when empty it is looked for beside ``index.json``.
+        url_base: where the zip will be on the web; when left out it is looked for beside ``index.json``.
 
     Returns:
         The path of ``index.json``.
@@ -50,7 +54,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``build.py package``."""
     parser.add_argument("--blender", help="the Blender whose tool is used (default: BLENDER, or on the PATH)")
     parser.add_argument(
-        "--url-base", type=web_address, default="", help="web address of the folder where the zip will be"
+        "--url-base", type=web_address, help="web address of the folder where the zip will be"
     )
 
 
