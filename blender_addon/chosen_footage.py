@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import bpy
+from bpy.app.translations import pgettext_n as n_
+from bpy.app.translations import pgettext_rpt as rpt_
 
 from .compat import curves_of
 from .image_sequence import WILDCARD, is_picture, pattern_of, pictures_of
@@ -74,21 +76,23 @@ def footage_path(form: Form) -> Path | None:
 def problem_of_footage(form: Form) -> str:
     """Why the footage cannot be used; empty when it can be."""
     if form.source == "CLIP" and form.clip is None:
-        return "Choose a movie clip first"
+        return n_("Choose a movie clip first")
     path = footage_path(form)
     if path is None:
-        return "Choose the footage first"
+        return n_("Choose the footage first")
     if path.is_dir() and not pictures_of(path):
-        return f"There are no images in the folder {path}"
+        return rpt_("There are no images in the folder {}").format(path)
     if not path.exists():
         if not WILDCARD.search(path.name):
-            return f"The footage is not there: {path}"
+            return rpt_("The footage is not there: {}").format(path)
         if not pictures_of(path):
-            return f"There is no image of the sequence {path}"
+            return rpt_("There is no image of the sequence {}").format(path)
     if form.source == "CLIP" and (curve := _timing(form.clip)) and _rate_by_the_clock(form, curve) is None:
-        return "The start frame of this movie clip is animated: choose the file itself, or remove its keys"
+        return n_(
+            "The start frame of this movie clip is animated: choose the file itself, or remove its keys"
+        )
     if form.source == "CLIP" and chosen_footage(form) is None:
-        return f"Blender cannot read the file of this movie clip: {path}"
+        return rpt_("Blender cannot read the file of this movie clip: {}").format(path)
     return ""
 
 

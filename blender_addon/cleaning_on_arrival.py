@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import bpy
+from bpy.app.translations import pgettext_rpt as rpt_
 
 from .cleaning import CleaningProblem, action_in_use, clean, reason_against, show
 from .compat import Placed
@@ -54,7 +55,7 @@ def clean_imported(
 
 def _clean(armature: bpy.types.Object, wishes: CleaningWishes, fps: float) -> str:
     if reason := reason_against(armature):
-        return f"{armature.name} was not cleaned: {reason}."
+        return rpt_("{} was not cleaned: {}.").format(armature.name, rpt_(reason))
     settings = armature.recover_motion_cleaning
     if settings.source is None:  # never cleaned before: only what was asked for
         settings.use_thinning = False
@@ -65,13 +66,17 @@ def _clean(armature: bpy.types.Object, wishes: CleaningWishes, fps: float) -> st
     try:
         done = clean(armature, fps)
     except CleaningProblem as problem:
-        return f"{armature.name} was not cleaned: {problem}"
+        return rpt_("{} was not cleaned: {}").format(armature.name, problem)
     except Exception as error:  # noqa: BLE001 (a bug in the cleaning must not cost the imported motion)
         traceback.print_exc()
         _take_back(armature, used, cleaned, known)
-        return f"{armature.name} was imported as recovered; cleaning it failed: {error!r}."
-    aside = f' Your edited keys are kept as "{done.set_aside}".' if done.set_aside else ""
-    return f'{armature.name} moves by "{done.action.name}"; the recovered action is kept.{aside}'
+        return rpt_("{} was imported as recovered; cleaning it failed: {}.").format(
+            armature.name, repr(error)
+        )
+    said = rpt_('{} moves by "{}"; the recovered action is kept.').format(armature.name, done.action.name)
+    if done.set_aside:
+        said += rpt_(' Your edited keys are kept as "{}".').format(done.set_aside)
+    return said
 
 
 def _take_back(

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import bpy
+from bpy.app.translations import pgettext_rpt as rpt_
 
 from . import job_form
 from .redraw import redraw
@@ -68,7 +69,7 @@ class RECOVER_MOTION_OT_use_footage(bpy.types.Operator):
         form = context.scene.recover_motion
         form.source, form.footage = "FILE", path
         _show_form(context.area)
-        self.report({"INFO"}, f"Footage: {job_form.footage_of(form).name}")
+        self.report({"INFO"}, rpt_("Footage: {}").format(job_form.footage_of(form).name))
         redraw()
         return {"FINISHED"}
 

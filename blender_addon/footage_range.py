@@ -16,6 +16,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bpy.app.translations import pgettext_n as n_
+from bpy.app.translations import pgettext_rpt as rpt_
+
 from .chosen_footage import Footage, chosen_footage
 from .resample import scene_rate
 
@@ -85,14 +88,17 @@ def _of_scene(footage: Footage, first: int, last: int, rate: float) -> Span:
         start, end = max(first - footage.origin, low), min(last - footage.origin, high)
         if start > end:
             raise RangeProblem(
-                f"The scene's frames {first} to {last} show nothing of the clip, which stands at frames"
-                f" {footage.origin + low} to {footage.origin + high}"
+                rpt_(
+                    "The scene's frames {} to {} show nothing of the clip, which stands at frames {} to {}"
+                ).format(first, last, footage.origin + low, footage.origin + high)
             )
         return _of_frames(footage, start, end, rate)
     start, end = ((frame - footage.origin) / footage.clock for frame in (first - 0.5, last + 0.5))
     if end <= 0:
         raise RangeProblem(
-            f"The scene's range ends at frame {last}, but the clip begins at frame {footage.origin}"
+            rpt_("The scene's range ends at frame {}, but the clip begins at frame {}").format(
+                last, footage.origin
+            )
         )
     start = max(start, 0.0)
     frames = None
@@ -101,8 +107,9 @@ def _of_scene(footage: Footage, first: int, last: int, rate: float) -> Span:
         frames = (_ceil(start * footage.rate), min(_ceil(end * footage.rate), footage.count) - 1)
         if frames[0] > frames[1]:
             raise RangeProblem(
-                f"The scene's range begins {start:.2f} s into the clip, which lasts"
-                f" {footage.count / footage.rate:.2f} s"
+                rpt_("The scene's range begins {:.2f} s into the clip, which lasts {:.2f} s").format(
+                    start, footage.count / footage.rate
+                )
             )
     start_frame = footage.origin if footage.shown is None else _start_frame(footage, 0, rate)
     return Span(_rounded(start) if start > 0 else None, _rounded(end), frames, start_frame)
@@ -112,22 +119,24 @@ def _of_clip(footage: Footage, rate: float) -> Span:
     """What a movie clip shows."""
     if footage.shown is None:
         raise RangeProblem(
-            "Only a movie clip has a range of its own: choose one as the footage, or another range"
+            n_("Only a movie clip has a range of its own: choose one as the footage, or another range")
         )
     if footage.shown[0] > footage.shown[1]:
-        raise RangeProblem("The frame offset of the movie clip leaves nothing of it")
+        raise RangeProblem(n_("The frame offset of the movie clip leaves nothing of it"))
     return _of_frames(footage, *footage.shown, rate)
 
 
 def _of_times(footage: Footage, start: float, end: float, rate: float) -> Span:
     """Between two times of the clip in seconds; an end of 0 is the clip's."""
     if 0 < end <= start:
-        raise RangeProblem("The range ends before it starts")
+        raise RangeProblem(n_("The range ends before it starts"))
     frames = None
     if footage.rate is not None and footage.count is not None:
         length = footage.count / footage.rate
         if start >= length:
-            raise RangeProblem(f"The range starts at {start:.2f} s, but the clip lasts {length:.2f} s")
+            raise RangeProblem(
+                rpt_("The range starts at {:.2f} s, but the clip lasts {:.2f} s").format(start, length)
+            )
         last = footage.count if end <= 0 else min(_ceil(end * footage.rate), footage.count)
         frames = (_ceil(start * footage.rate), last - 1)
     start_frame = _start_frame(footage, start * (footage.rate or 0.0), rate)

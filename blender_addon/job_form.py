@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import bpy
+from bpy.app.translations import pgettext_n as n_
+from bpy.app.translations import pgettext_rpt as rpt_
 
 from . import model_menus, settings
 from .chosen_footage import chosen_footage, footage_path, problem_of_footage
@@ -107,10 +109,12 @@ def problem_of(form: Form) -> str:
     except RangeProblem as problem:
         return str(problem)
     if 0 < form.camera_fov < math.radians(1.0):
-        return "No camera's field of view is below 1 degree: set it to 0 when it is unknown"
+        return n_("No camera's field of view is below 1 degree: set it to 0 when it is unknown")
     for name in (form.model, form.body):
         if name and model_menus.find(name) is None:
-            return f"Not in the models folder of the preferences: {name}. Put it there or choose another"
+            return rpt_(
+                "Not in the models folder of the preferences: {}. Put it there or choose another"
+            ).format(name)
     return ""
 
 
