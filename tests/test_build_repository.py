@@ -134,3 +134,13 @@ def test_the_verb_packages_and_makes_the_repository(
     assert "recover_motion-0.1.0.zip" in said
     assert str(Path("dist/repository")) in said
     assert "https://example.org/" in (package.parent / "repository/index.json").read_text()
+
+
+def test_the_verb_needs_no_options(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "ROOT", package.parents[1])
+    monkeypatch.setattr(build, "package_extension", lambda: package)
+    monkeypatch.setattr(build, "extension_tool", lambda: ["blender"])
+    monkeypatch.setattr(build, "must_run", Tool())
+    assert build.main(["package"]) == 0
+    listed = json.loads((package.parent / "repository/index.json").read_text())
+    assert listed["data"][0]["archive_url"] == "./recover_motion-0.1.0.zip"
