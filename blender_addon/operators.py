@@ -18,7 +18,7 @@ from .arrival import MODES_TO_IMPORT_IN, Destination, in_words
 from .backend_location import BackendProblem
 from .import_motion import ImportProblem, import_motion
 from .jobs import Job, State
-from .take_choices import EXISTING, USE_NLA
+from .take_choices import EXISTING, SHAPE, USE_NLA
 
 
 class _Asking:
@@ -277,6 +277,7 @@ class RECOVER_MOTION_OT_import_motion(bpy.types.Operator, ImportHelper):
     set_render_size: bpy.props.BoolProperty(
         name="Footage Resolution", description="Set the scene's resolution to the footage's"
     )
+    shape: SHAPE
     existing: EXISTING
     use_nla: USE_NLA
 
@@ -304,6 +305,7 @@ class RECOVER_MOTION_OT_import_motion(bpy.types.Operator, ImportHelper):
                 set_render_size=self.set_render_size,
                 existing=self.existing,
                 use_nla=self.use_nla,
+                average_body=self.shape == "AVERAGE",
             )
         except ImportProblem as problem:
             self.report({"ERROR"}, str(problem))
@@ -330,6 +332,7 @@ class RECOVER_MOTION_OT_import_motion(bpy.types.Operator, ImportHelper):
         column = layout.column(heading="Camera")
         column.prop(self, "use_camera", text="Make the Camera")
         column.prop(self, "set_render_size")
+        layout.prop(self, "shape")
         layout.prop(self, "existing")
         layout.prop(self, "use_nla")
 

@@ -15,7 +15,7 @@ import bpy
 from . import session
 from .compat import RELATIVE_PATH
 from .jobs import Job
-from .take_choices import EXISTING, USE_NLA
+from .take_choices import EXISTING, SHAPE, USE_NLA
 
 
 class RECOVER_MOTION_PG_person(bpy.types.PropertyGroup):
@@ -136,19 +136,7 @@ class RECOVER_MOTION_PG_form(bpy.types.PropertyGroup):
         name="Body",
         description="Body file in the models folder. When empty, the open body that comes along",
     )
-    shape: bpy.props.EnumProperty(
-        name="Body Shape",
-        description="Whose body the motion comes on",
-        items=(
-            ("OWN", "The Person's", "The body with the shape that was recovered with the motion"),
-            (
-                "AVERAGE",
-                "Average",
-                "The average body, the same for everyone, so that motions can be swapped. Its steps are as"
-                " long as its legs allow, so it does not cover the person in the footage exactly",
-            ),
-        ),
-    )
+    shape: SHAPE
     smooth: bpy.props.FloatProperty(
         name="Smooth",
         description=(

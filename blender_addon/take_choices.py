@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a user can choose about takes: the same in the job form and in the importer."""
+"""What a user can choose about an import: the same in the job form and in the importer."""
 
 import bpy
 
@@ -25,4 +25,18 @@ EXISTING = bpy.props.EnumProperty(
 USE_NLA = bpy.props.BoolProperty(
     name="NLA Strip",
     description="Put the motion into a strip of the Nonlinear Animation editor, ready for layers on top",
+)
+
+SHAPE = bpy.props.EnumProperty(
+    name="Body Shape",
+    description="Whose body the motion comes on",
+    items=(
+        ("OWN", "The Person's", "The body with the shape that was recovered with the motion"),
+        (
+            "AVERAGE",
+            "Average",
+            "The average body, the same for everyone, so that motions can be swapped. Its steps are as"
+            " long as its legs allow, so it does not cover the person in the footage exactly",
+        ),
+    ),
 )

@@ -6,6 +6,7 @@ from dataclasses import replace
 import bpy  # the bones' tails come from a module that needs it
 import numpy as np
 import pytest
+import recover_motion
 from recover_motion.average_body import on_average_body
 from recover_motion.body_file import read_body_file
 from recover_motion.import_motion import import_motion
@@ -152,3 +153,18 @@ def test_the_import_gives_everyone_the_same_bones(scene, tmp_path, synthetic_bod
     np.testing.assert_allclose(heads(average.armatures[0]), expected, atol=1e-6)
     assert average.armatures[0]["recovered_from"]["shape_shown"] == "average"
     assert "shape_shown" not in own.armatures[0]["recovered_from"]
+
+
+def test_the_importer_has_the_choice_too(scene, tmp_path, open_body_path):
+    path = write_motion(tmp_path / "clip.person01.npz")
+    recover_motion.register()
+    try:
+        assert bpy.ops.recover_motion.import_motion(filepath=str(path), shape="AVERAGE") == {"FINISHED"}
+        assert bpy.ops.recover_motion.import_motion(filepath=str(path)) == {"FINISHED"}
+    finally:
+        recover_motion.unregister()
+    average, own = (
+        bpy.data.objects[name]["recovered_from"] for name in ("clip.person01", "clip.person01.001")
+    )
+    assert average["shape_shown"] == "average"
+    assert "shape_shown" not in own
