@@ -10,16 +10,32 @@ from __future__ import annotations
 import os
 import re
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import bpy
 
+_DIGITS = re.compile(r"(\d+)")
+
 WILDCARD = re.compile(r"%(?:0?(\d+))?d|(#+)|(\*)|(\?)")
 
 _MEMORY = 3.0
-"""Seconds for which a listing is good: the panel asks many times a second, and folders can be large."""
+"""Seconds until the folder is asked whether it has changed: the panel asks many times a second."""
 
-_listings: dict[Path, tuple[float, list[str]]] = {}
+_PATIENCE = 30.0
+"""A folder that changes all the time is listed at most for a share of 1 in so much of the time."""
+
+
+@dataclass
+class _Listing:
+    """What was found, until when it holds, and the folder's time of change then."""
+
+    names: list[str]
+    until: float
+    changed: int
+
+
+_listings: dict[Path, _Listing] = {}
 
 
 def is_picture(path: Path) -> bool:
@@ -40,7 +56,7 @@ def as_regex(name: str) -> str:
 
 def by_number(name: str) -> list[tuple[int, int, str]]:
     """Sort key under which digits count as numbers: 2.png before 10.png."""
-    parts = re.split(r"(\d+)", name)
+    parts = _DIGITS.split(name)
     return [(1, int(part), part) if part.isdigit() else (0, 0, part) for part in parts if part]
 
 
@@ -65,12 +81,23 @@ def pictures_of(sequence: Path) -> list[str]:
     Returns:
         Nothing when the folder is not there or no picture fits.
     """
-    now = time.monotonic()
-    if sequence not in _listings or now > _listings[sequence][0]:
-        if len(_listings) > 20:  # files of long ago
-            _listings.clear()
-        _listings[sequence] = (now + _MEMORY, _list(sequence))
-    return _listings[sequence][1]
+    now, known = time.monotonic(), _listings.get(sequence)
+    if known is not None and now < known.until:
+        return known.names
+    folder = sequence if sequence.is_dir() else sequence.parent
+    try:
+        changed = folder.stat().st_mtime_ns
+    except OSError:
+        changed = 0
+    if known is not None and changed == known.changed != 0:
+        known.until = now + _MEMORY
+        return known.names
+    names = _list(sequence)
+    if len(_listings) > 20:  # files of long ago
+        _listings.clear()
+    took = time.monotonic() - now
+    _listings[sequence] = _Listing(names, now + max(_MEMORY, _PATIENCE * took), changed)
+    return names
 
 
 def forget() -> None:
@@ -87,5 +114,6 @@ def _list(sequence: Path) -> list[str]:
             names = [entry.name for entry in entries if entry.is_file() and entry.name[0] != "."]
     except OSError:
         return []
-    fitting = [name for name in names if is_picture(Path(name)) and re.fullmatch(pattern, name)]
+    fits, endings = re.compile(pattern).fullmatch, tuple(bpy.path.extensions_image)
+    fitting = [name for name in names if name.lower().endswith(endings) and fits(name)]
     return sorted(fitting, key=by_number)

@@ -62,6 +62,10 @@ def test_a_listing_is_good_for_a_while(folder, monkeypatch):
     assert len(pictures_of(sequence)) == 3
     now += 3.5
     assert len(pictures_of(sequence)) == 4
+    monkeypatch.setattr(image_sequence, "_list", lambda sequence: pytest.fail("the folder has not changed"))
+    now += 3.5
+    assert len(pictures_of(sequence)) == 4
+    monkeypatch.undo()
     (folder / "s_13.png").touch()
     image_sequence.forget()
     assert len(pictures_of(sequence)) == 5
