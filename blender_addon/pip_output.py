@@ -14,6 +14,11 @@ _ADVICE = (  # what pip says, and what that means
     ("ensurepip", "This Python cannot make environments (Debian, Ubuntu: sudo apt install python3-venv)."),
     ("Permission denied|Errno 13|WinError 5", "A file cannot be written: close other Blenders, try again."),
     (
+        "CERTIFICATE_VERIFY_FAILED",
+        "This network shows a certificate of its own, as firewalls of companies do. Set the environment"
+        " variable PIP_CERT to their certificate file before Blender starts, then install again to go on.",
+    ),
+    (
         "Connection|timed out|Max retries|name resolution|ProxyError|SSLError",
         "The package registry cannot be reached: look after the network, then install again to go on.",
     ),

@@ -52,6 +52,7 @@ def test_one_package_tells_its_bytes():
         ("ERROR: No matching distribution found for numpy==2.4.6", "no such build"),
         ("HINT: This error might have occurred since this system does not have Windows Long Path", "shorter"),
         ("something nobody has seen before", "report"),
+        ("There was a problem confirming the ssl certificate: CERTIFICATE_VERIFY_FAILED", "PIP_CERT"),
     ],
 )
 def test_advice_fits_what_pip_says(line, advice):
