@@ -23,8 +23,8 @@ import bpy
 from .backend_location import BackendProblem
 from .backend_setup import addon_version
 from .headless_record import Outcome, Report, worst
-from .headless_recover import BatchProblem, clips_of, recover_clips, summary
-from .headless_scene import Choices, SaveProblem, Scenes, bring_in, note_import, save
+from .headless_recover import BatchProblem, choices_of, clips_of, recover_clips, summary
+from .headless_scene import SaveProblem, Scenes, bring_in, save
 from .import_motion import ImportProblem
 
 _command = None
@@ -97,22 +97,19 @@ def _batch(options: argparse.Namespace, report: Report) -> None:
 def _import(options: argparse.Namespace, report: Report) -> None:
     first = options.motions[0]
     blend = options.blend or first.with_name(f"{first.name.split('.person')[0]}.blend")
-    choices = Choices(
-        not options.no_camera, options.set_render_size, options.existing or "NEW", options.use_nla
-    )
     outcome = Outcome(str(options.footage.absolute()) if options.footage else "")
     report.clips = [outcome]
     started = time.monotonic()
     try:
-        imported, people = bring_in(
+        bring_in(
             Scenes(),
             options.motions,
-            choices,
+            choices_of(options),
+            outcome,
             footage=options.footage,
             body=options.body,
             start_frame=options.start_frame,
         )
-        note_import(outcome, imported, people)
         for note in outcome.notes:
             _say(note)
         outcome.blend = str(save(blend))
@@ -165,17 +162,8 @@ def _parser() -> argparse.ArgumentParser:
         where = "one file for all clips" if command is batch else "where to save the scene"
         usual = "a file a clip, in --out" if command is batch else "beside the motion"
         command.add_argument("--blend", type=Path, metavar="FILE", help=f"{where} (default: {usual})")
-        command.add_argument("--no-camera", action="store_true", help="do not make the matching camera")
-        command.add_argument("--set-render-size", action="store_true", help="use the footage's resolution")
-        command.add_argument(
-            "--existing",
-            type=str.upper,
-            choices=("NEW", "REPLACE", "STACK"),
-            help="people who are in the scene already: import beside them, replace their motion, or stack it"
-            " in the NLA (default: NEW; with batch --blend: REPLACE)",
-        )
-        command.add_argument("--use-nla", action="store_true", help="put the motion into an NLA strip")
         command.add_argument("--json", type=Path, metavar="FILE", help="write a report for machines")
+        _add_import(command)
     return parser
 
 
@@ -199,6 +187,46 @@ def _add_recovery(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--no-refine", action="store_true", help="do not fit the decoded motion to the picture"
     )
+
+
+def _add_import(command: argparse.ArgumentParser) -> None:
+    """The options of the import, which are those of the panel."""
+    command.add_argument("--no-camera", action="store_true", help="do not make the matching camera")
+    command.add_argument("--set-render-size", action="store_true", help="use the footage's resolution")
+    command.add_argument(
+        "--existing",
+        type=str.upper,
+        choices=("NEW", "REPLACE", "STACK"),
+        help="people who are in the scene already: import beside them, replace their motion, or stack it"
+        " in the NLA (default: NEW; with batch --blend: REPLACE)",
+    )
+    command.add_argument("--use-nla", action="store_true", help="put the motion into an NLA strip")
+    command.add_argument(
+        "--body-shape", choices=("own", "average"), default="own", help="whose body the motion comes on (own)"
+    )
+    command.add_argument(
+        "--smooth", type=_seconds, default=0.0, help="smooth what shakes within this many seconds (0: not)"
+    )
+    command.add_argument(
+        "--feet",
+        choices=("planted", "free"),
+        default="planted",
+        help="what smoothing does to standing feet (planted)",
+    )
+    command.add_argument(
+        "--floor",
+        choices=("recovered", "soles"),
+        default="recovered",
+        help="leave heights as recovered, or set the soles on the floor (recovered)",
+    )
+
+
+def _seconds(text: str) -> float:
+    """The strength of smoothing, as the panel allows it."""
+    value = float(text)
+    if not 0.0 <= value <= 10.0:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 10")
+    return value
 
 
 def _plain(value: object) -> object:

@@ -13,6 +13,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import bpy
@@ -20,8 +21,9 @@ import bpy
 from . import session
 from .backend_location import BackendProblem
 from .batch_clips import clips_in, fingerprint, twice
+from .cleaning_on_arrival import CleaningWishes
 from .headless_record import Outcome, Record, Report, digest
-from .headless_scene import Choices, SaveProblem, Scenes, bring_in, note_import, save
+from .headless_scene import Choices, SaveProblem, Scenes, bring_in, save
 from .import_motion import ImportProblem
 from .job_form import clip_name
 from .jobs import Job, State
@@ -78,7 +80,7 @@ def made_from(request: dict[str, object], choices: Choices, opened: str) -> str:
     return digest(
         {
             "settings": {name: value for name, value in request.items() if name not in ("device", "out")},
-            "import": vars(choices),
+            "import": asdict(choices),
             "files": [fingerprint(Path(str(name))) for name in named if name and name != "open"],
         }
     )
@@ -152,7 +154,7 @@ def _recover(options: argparse.Namespace, clip: Path, outcome: Outcome, scenes: 
         BackendProblem: there is no backend: no other clip could be done either.
     """
     shared = options.is_batch and options.blend is not None
-    choices = _choices(options, shared)
+    choices = choices_of(options, shared=shared)
     request = request_of(options, clip)
     blend = options.blend or options.out / f"{clip_name(clip)}.blend"
     opened = "" if scenes.opened == str(blend.absolute()) else scenes.opened
@@ -173,14 +175,14 @@ def _recover(options: argparse.Namespace, clip: Path, outcome: Outcome, scenes: 
             tell("\n".join((f"{clip.name}: {job.message}", *job.details)))
             return
         body = job.result.get("body")
-        imported, people = bring_in(
+        bring_in(
             scenes,
             [Path(path) for path in job.result["motions"]],
             choices,
+            outcome,
             footage=clip,
             body=Path(body) if body else None,
         )
-        note_import(outcome, imported, people)
         for note in outcome.notes:
             tell(note)
         outcome.blend = str(save(blend))
@@ -208,10 +210,21 @@ def _put(blend: str) -> None:
     sys.stdout.flush()
 
 
-def _choices(options: argparse.Namespace, shared: bool) -> Choices:
-    """How to import. In one file for all, who is there already gets the new motion and is not made twice."""
-    existing = options.existing or ("REPLACE" if shared else "NEW")
-    return Choices(not options.no_camera, options.set_render_size, existing, options.use_nla)
+def choices_of(options: argparse.Namespace, *, shared: bool = False) -> Choices:
+    """How to import.
+
+    Args:
+        options: the command line.
+        shared: one file is for all: who is there already gets the new motion and is not made twice.
+    """
+    return Choices(
+        not options.no_camera,
+        options.set_render_size,
+        options.existing or ("REPLACE" if shared else "NEW"),
+        options.use_nla,
+        options.body_shape == "average",
+        CleaningWishes(options.smooth, options.feet == "planted", options.floor == "soles"),
+    )
 
 
 def summary(clips: Sequence[Outcome]) -> str:

@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import bpy
 
+from .cleaning_on_arrival import CleaningWishes, clean_imported
 from .headless_record import Outcome, Person
-from .import_motion import ImportResult, import_motion
+from .import_motion import import_motion
 from .motion_file import read_motion_file
+from .resample import scene_rate
 from .takes import Existing
 
 
@@ -21,12 +23,14 @@ class SaveProblem(Exception):  # noqa: N818 (a problem to tell the user, not a b
 
 @dataclass(frozen=True)
 class Choices:
-    """How to import; see `import_motion`."""
+    """How to import, see `import_motion`; and what to do right after it."""
 
     use_camera: bool = True
     set_render_size: bool = False
     existing: Existing = "NEW"
     use_nla: bool = False
+    average_body: bool = False
+    cleaning: CleaningWishes = field(default_factory=CleaningWishes)
 
 
 class Scenes:
@@ -85,23 +89,22 @@ def bring_in(
     scenes: Scenes,
     motions: Sequence[Path],
     choices: Choices,
+    outcome: Outcome,
     *,
     footage: Path | None = None,
     body: Path | None = None,
     start_frame: int | None = None,
-) -> tuple[ImportResult, list[Person]]:
-    """Import a clip's motions into its scene.
-
-    Returns:
-        What the import made, and the people with their frames.
+) -> None:
+    """Import a clip's motions into its scene, and write into its outcome who came.
 
     Raises:
         ImportProblem: a file cannot be used.
         SaveProblem: the scene cannot be opened.
     """
     motions = [path.absolute() for path in dict.fromkeys(motions)]
-    scenes.enter(read_motion_file(motions[0]).frame_rate if motions else 24.0)
-    is_first = not any(thing.type == "ARMATURE" for thing in bpy.context.scene.objects)
+    scenes.enter(read_motion_file(motions[0]).frame_rate)
+    scene = bpy.context.scene
+    is_first = not any(thing.type == "ARMATURE" for thing in scene.objects)
     imported = import_motion(
         bpy.context,
         motions,
@@ -112,23 +115,17 @@ def bring_in(
         set_render_size=choices.set_render_size,
         existing=choices.existing,
         use_nla=choices.use_nla,
+        average_body=choices.average_body,
     )
+    cleaned = clean_imported(imported.armatures, choices.cleaning, scene_rate(scene))
     scenes.fit_range(imported.frame_range, is_first=is_first)
-    made = zip(imported.armatures, motions, imported.actions, strict=True)
-    people = [
-        Person(armature.name, str(path), *(int(frame) for frame in action.frame_range))
-        for armature, path, action in made
-    ]
-    return imported, people
-
-
-def note_import(outcome: Outcome, imported: ImportResult, people: list[Person]) -> None:
-    """Write what came in into the outcome of a clip."""
-    count = len(people)
-    first, last = imported.frame_range
+    count, (first, last) = len(imported.armatures), imported.frame_range
     outcome.message = f"{'One person' if count == 1 else f'{count} people'}, frames {first} to {last}."
-    outcome.notes = [*imported.notes, *imported.changes]
-    outcome.people = people
+    outcome.notes = [*imported.notes, *imported.changes, *cleaned]
+    outcome.people = [
+        Person(armature.name, str(path), *(int(frame) for frame in action.frame_range))
+        for armature, path, action in zip(imported.armatures, motions, imported.actions, strict=True)
+    ]
 
 
 def save(path: Path) -> Path:

@@ -200,3 +200,31 @@ def test_a_report_that_cannot_be_written_is_told_before_the_work(tmp_path, capfd
     assert command_line.run(call) == 3
     assert "could not be written" in capfd.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_the_options_of_the_import_are_those_of_the_panel(tmp_path):
+    motion = str(write_motion(tmp_path / "walk.person01.npz", seed=1, count=30))
+    blend = tmp_path / "walk.blend"
+    options = "--smooth 0.2 --feet free --floor soles --body-shape average --use-nla --set-render-size"
+    assert command_line.run(["import", motion, *options.split()]) == 0
+    assert bodies_in(blend) == ["walk.person01"]
+    cleaning = bpy.data.objects["walk.person01"].recover_motion_cleaning
+    assert cleaning.cleaned is not None
+    assert cleaning.smooth == pytest.approx(0.2)
+    assert (cleaning.keep_feet, cleaning.use_floor) == (False, True)
+    (body,) = bpy.data.objects["walk.person01"].children
+    shapes = body.data.shape_keys.key_blocks[1:] if body.data.shape_keys else []
+    assert all(key.value == 0.0 for key in shapes)
+    assert bpy.context.scene.render.resolution_x == 1920
+    bpy.ops.wm.read_homefile(use_empty=True)
+    assert command_line.run(["import", motion]) == 0  # left out, everything stays as it was recovered
+    assert bodies_in(blend) == ["walk.person01"]
+    armature = bpy.data.objects["walk.person01"]
+    assert armature.recover_motion_cleaning.cleaned is None
+    assert not armature.animation_data.nla_tracks
+
+
+@pytest.mark.parametrize("value", ["-1", "11", "strong"])
+def test_a_strength_that_cannot_be_is_a_bad_call(tmp_path, capfd, value):
+    assert command_line.run(["import", str(tmp_path / "walk.npz"), "--smooth", value]) == 2
+    assert "--smooth" in capfd.readouterr().err

@@ -167,7 +167,12 @@ def test_other_settings_other_footage_or_again_do_it_again(tmp_path, shoot, jobs
     os.utime(folder / "b.mp4", (1, 1))
     assert statuses(batch(folder, tmp_path)[1])[0][1] == "already there"
     assert [name for name, _ in jobs] == ["b.mp4"]
-    for more in (["--end", "1"], ["--end", "1", "--use-nla"], ["--end", "1", "--use-nla", "--again"]):
+    for more in (
+        ["--end", "1"],
+        ["--end", "1", "--use-nla"],
+        ["--end", "1", "--floor", "soles"],
+        ["--end", "1", "--floor", "soles", "--again"],
+    ):
         del jobs[:]
         assert batch(folder, tmp_path, *more)[0] == 0
         assert [name for name, _ in jobs] == ["a.mp4", "b.mp4"]
