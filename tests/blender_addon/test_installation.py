@@ -76,10 +76,10 @@ class Layout:
 
     box = row = column = split = _inside
 
-    def label(self, *, text, icon="NONE"):
+    def label(self, *, text, icon="NONE", translate=True):
         self.seen.append(text)
 
-    def prop(self, data, name, *, text=None, placeholder=""):
+    def prop(self, data, name, *, text=None, placeholder="", expand=False, icon="NONE"):
         assert name in data.bl_rna.properties
         self.seen.append(f"[{data.bl_rna.properties[name].name}]")
 
@@ -87,7 +87,7 @@ class Layout:
         assert 0.0 <= factor <= 1.0
         self.seen.append(text)
 
-    def operator(self, name, *, text=None, icon="NONE", translate=True):
+    def operator(self, name, *, text=None, icon="NONE", translate=True, emboss=True):
         known = getattr(bpy.ops.recover_motion, name.partition(".")[2]).get_rna_type()
         self.seen.append(f"<{known.name if text is None else text}>")
         return SimpleNamespace()
@@ -252,8 +252,8 @@ def test_the_device_goes_into_each_recovery(prefs, tmp_path, monkeypatch):
     for choice in ("AUTO", "CUDA"):
         prefs.device = choice
         for method in ("recover", "people"):
-            session.start(Job(method, {}), None)
-    session.start(Job("recover", {"device": "cpu"}), None)
+            session.run(Job(method, {}))
+    session.run(Job("recover", {"device": "cpu"}))
     assert sent == [{}, {}, {"device": "cuda"}, {}, {"device": "cpu"}]
 
 
@@ -275,7 +275,9 @@ def test_models_and_bodies_are_offered_and_sent(prefs, scene, tmp_path):
         getattr(model_menus, f"RECOVER_MOTION_MT_{menu}").draw(SimpleNamespace(layout=entries), context())
         assert len(entries.seen) == count
 
-    form.footage = str(tmp_path)
+    (tmp_path / "shots").mkdir()
+    (tmp_path / "shots" / "0001.png").touch()
+    form.footage = str(tmp_path / "shots")
     assert not {"model", "checkpoint", "body"} & set(job_form.request_of(form))
     for one in model_menus.found():
         bpy.ops.recover_motion.choose_model(name=one.name, is_body=one.kind == "body")
