@@ -301,6 +301,7 @@ def _note_version() -> None:
 
 def _poll() -> float | None:
     """The timer: look at the jobs, and go on for as long as one is active."""
+    announced = {name for name, state, _ in _drawn[1] if state is State.IMPORTING}
     _redraw_if_changed()
     arriving = any(entry.job.state is State.IMPORTING for entry in ended)
     if not busy() and not arriving:  # drawn once more after the end: a panel that has grown needs that
@@ -311,7 +312,7 @@ def _poll() -> float | None:
             _settle()
     if _running is None and waiting and not _still_closing():
         _begin_next()
-    _import_arrivals()
+    _import_arrivals(announced)
     return POLL_INTERVAL
 
 
@@ -376,14 +377,19 @@ def _remember(entry: Entry) -> None:
     del ended[_MOST_ENDED:]
 
 
-def _import_arrivals() -> None:
-    """Import what has arrived, when the user does not mind."""
+def _import_arrivals(announced: set[str]) -> None:
+    """Import what has arrived, when the user does not mind.
+
+    Args:
+        announced: ids of the jobs of which the panel has said that they are being imported: Blender does not
+            draw while it imports.
+    """
     for entry in reversed(ended):
         if entry.job.state is not State.IMPORTING or entry.destination is None:
             continue
         if reason := arrival.reason_to_wait(entry.destination):
             entry.job.message = reason
-        else:
+        elif entry.job.id in announced:
             arrival.import_result(entry.job, entry.destination)
 
 

@@ -246,6 +246,18 @@ def test_a_result_that_waits_for_object_mode_does_not_hold_up_the_next_job(ask):
     assert two.state is State.DONE
 
 
+def test_the_panel_says_that_it_imports_before_blender_is_busy_with_that(ask, monkeypatch):
+    told = []
+    monkeypatch.setattr(session, "redraw", lambda: told.append(session.job.message))
+    importing = session.arrival.import_result
+    monkeypatch.setattr(
+        session.arrival, "import_result", lambda *given: (told.append("now"), importing(*given))
+    )
+    ask("walk")
+    poll_until(all_over)
+    assert told[told.index("now") - 1] == "Importing"
+
+
 def test_results_that_wait_for_object_mode_are_kept_when_the_backend_is_stopped(ask):
     bpy.ops.object.armature_add()
     bpy.ops.object.mode_set(mode="EDIT")

@@ -28,6 +28,7 @@ from fasthmr.encoder.runner import EncoderRunner
 from fasthmr.encoder.token_merging import TokenMerging
 from fasthmr.errors import BadInput, Cancelled
 from fasthmr.footage import Frame, open_footage
+from fasthmr.live_preview import Sketch, Sketcher
 from fasthmr.people import PackedMask, Track
 from fasthmr.progress import Progress
 from tests.real_clip import demo_clip
@@ -216,6 +217,25 @@ def test_progress_counts_each_person_in_each_frame() -> None:
     done = [one[1] for one in notes.shown]
     assert done == sorted(done)
     assert {4, 8} <= set(done)
+
+
+def test_pictures_of_the_frames_at_work_are_offered() -> None:
+    class Watched(Progress):
+        def __init__(self) -> None:
+            super().__init__()
+            self.sketches: list[Sketch] = []
+
+        def offer(self, make: Sketcher, folder: Path | None = None) -> None:
+            sketch = make(())
+            assert sketch is not None
+            self.sketches.append(sketch)
+
+    progress, clip = Watched(), Clip(20)
+    encode_people(clip, PEOPLE, TRACKS, INTRINSICS, runner_of(), progress)  # type: ignore[arg-type]
+    seen = sorted({index for track in TRACKS for index in track.frame_indices.tolist()})
+    assert [sketch.frame for sketch in progress.sketches] == seen
+    here = [sum(index in track.frame_indices for track in TRACKS) for index in seen]
+    assert [len(sketch.boxes) for sketch in progress.sketches] == here
 
 
 def test_the_log_says_when_background_ran_out() -> None:
