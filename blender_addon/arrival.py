@@ -101,7 +101,10 @@ def import_result(job: Job, destination: Destination) -> None:
     window = _window_of(scene)
     if scene is None or (window is None and scene != bpy.context.scene):
         folder = job.result.get("folder")
-        job.import_failed(f"Its scene is no longer open. The motion files are in {folder}.")
+        job.import_failed(
+            "Recovered, but its scene is no longer open. Import Result brings it into the one that is open now;"
+            f" the motion files are in {folder}."
+        )
         return
     body = job.result.get("body")
     place = {"window": window} if window else {}  # a timer has none, and undo needs one
