@@ -102,7 +102,8 @@ class Job:
         self.folder = folder
         self.seconds: dict[str, float] = {}
         self.reused: list[str] = []
-        self.progress: Progress = _Recorder(folder, progress or Progress())
+        self._recorder = _Recorder(folder, progress or Progress())
+        self.progress: Progress = self._recorder
         self._lock = filelock.FileLock(folder / ".lock", timeout=0)
         self._record = JobRecord(SCHEMA, fasthmr.__version__, str(footage), sha256, dict(request))
 
@@ -128,7 +129,7 @@ class Job:
             self._write_record()
             with storing(self.folder):
                 (self.folder / "progress.jsonl").write_bytes(b"")
-            self.progress.log(f"FastHMR {fasthmr.__version__}: {self._record.footage}")
+            self._recorder.keep(f"FastHMR {fasthmr.__version__}: {self._record.footage}")
         except BaseException:
             self._lock.release()
             raise
@@ -299,8 +300,12 @@ class _Recorder(Progress):
         self._outer.offer(make, self._folder)
 
     def log(self, message: str) -> None:
-        self._append("log.txt", f"{_now()}  {message}\n".encode())
+        self.keep(message)
         self._outer.log(message)
+
+    def keep(self, message: str) -> None:
+        """Write a line into the job's own log; nobody who waits for the job need see it."""
+        self._append("log.txt", f"{_now()}  {message}\n".encode())
 
     def _append(self, name: str, line: bytes) -> None:
         # These are records beside the work: when the disk fills up, the stage's own file says so.
