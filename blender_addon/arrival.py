@@ -102,8 +102,8 @@ def import_result(job: Job, destination: Destination) -> None:
     if scene is None or (window is None and scene != bpy.context.scene):
         folder = job.result.get("folder")
         job.import_failed(
-            "Recovered, but its scene is no longer open. Import Result brings it into the one that is open now;"
-            f" the motion files are in {folder}."
+            "Recovered, but its scene is no longer open. Import Result brings it into the one that is open"
+            f" now; the motion files are in {folder}."
         )
         return
     body = job.result.get("body")

@@ -121,6 +121,7 @@ def start(new: Job, destination: arrival.Destination | None, *, first: bool = Fa
     Raises:
         BackendProblem: it could be started now, but the backend cannot be found or started.
     """
+    new.wants_preview = settings.shows_preview()
     entry = Entry(new, destination)
     if _running is None and not waiting and not _still_closing():
         _begin(entry)
@@ -279,7 +280,6 @@ def _begin(entry: Entry) -> None:
     new = entry.job
     if new.method == "recover" and settings.device() != "auto":
         new.params.setdefault("device", settings.device())
-    new.wants_preview = settings.shows_preview() and not bpy.app.background
     new.begin(_worker)
     job, _running = new, entry
 

@@ -204,6 +204,18 @@ def test_a_script_that_would_wait_is_told_so(ask, form):
         bpy.ops.recover_motion.recover()
 
 
+def test_pictures_are_asked_for_in_a_window_where_the_preferences_want_them(ask, monkeypatch, tmp_path):
+    assert ask("slow").wants_preview
+    monkeypatch.setattr(session.settings, "shows_preview", lambda: False)
+    assert not ask("walk").wants_preview
+    session.stop()
+    monkeypatch.setattr(session.settings, "shows_preview", lambda: True)
+    job = session.Job("recover", {"footage": str(tmp_path / "run.mp4"), "out": str(tmp_path / "out")})
+    session.run(job)
+    assert job.state is State.DONE
+    assert not job.wants_preview  # nobody would see it
+
+
 # --- when the motion is there
 
 
