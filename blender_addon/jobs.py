@@ -42,7 +42,7 @@ _WITH_WORKER = (State.STARTING, State.RUNNING, State.CANCELLING)
 _ACTIVE = (State.QUEUED, *_WITH_WORKER, State.IMPORTING)
 
 _STAGES = {
-    "probe": "Reading the footage",
+    "probe": "Opening the footage, loading the networks",
     "people": "Finding people",
     "encode": "Looking at poses",
     "fit": "Fitting the body",

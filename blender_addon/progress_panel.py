@@ -4,7 +4,7 @@
 from pathlib import Path
 
 import bpy
-from bpy.app.translations import pgettext_iface as translated
+from bpy.app.translations import pgettext_iface as iface_
 
 from . import live_view, session
 from .job_form import clip_name
@@ -84,7 +84,7 @@ def draw_outcome(layout: bpy.types.UILayout, context: bpy.types.Context, job: Jo
 def _draw_queue(layout: bpy.types.UILayout) -> None:
     """The jobs that wait, the next one first."""
     column = layout.box().column(align=True)
-    column.label(text=translated("Waiting: {:d}").format(len(session.waiting)), translate=False)
+    column.label(text=iface_("Waiting: {:d}").format(len(session.waiting)), translate=False)
     for entry in session.waiting:
         row = column.row()
         row.label(text=_title(entry.job), translate=False, icon="SORTTIME")
@@ -95,6 +95,6 @@ def _title(job: Job) -> str:
     """What a job is called: its clip, and what is done with it when that is not to recover its motion."""
     footage = job.params.get("footage")
     if not footage:
-        return translated("Check of the backend")
+        return iface_("Check of the backend")
     name = clip_name(Path(str(footage)))
-    return translated("People in {}").format(name) if job.method == "people" else name
+    return iface_("People in {}").format(name) if job.method == "people" else name

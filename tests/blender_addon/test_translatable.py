@@ -28,7 +28,7 @@ SHOWING = {
     **dict.fromkeys(("prop", "prop_search", "row", "column"), ("text", "heading", "placeholder")),
 }
 MARKERS = {"pgettext", "pgettext_n", "n_", "pgettext_iface", "iface_", "pgettext_tip", "tip_"}
-MARKERS |= {"pgettext_rpt", "rpt_", "translated"}  # the last is no name that Blender knows: see NOT_YET
+MARKERS |= {"pgettext_rpt", "rpt_"}
 
 # Functions that say why a button is grey: what they return is a poll message.
 REASONS = {"can_install", "can_remove", "offline", "reason_against", "problem_of", "problem_of_footage"}
@@ -50,11 +50,6 @@ ELSEWHERE = {"reason", "cls.in_use"}
 
 # Reasons that are passed on as they came.
 PASSED_ON = {"problem", "str(problem)"}
-
-# What cannot be translated yet, by file. To be emptied, never to be added to.
-NOT_YET: dict[str, set[str]] = {
-    "progress_panel": {"Check of the backend", "People in {}", "Waiting: {:d}"},
-}
 
 
 def calls(tree: ast.Module) -> Iterator[tuple[str, ast.Call]]:
@@ -124,7 +119,7 @@ def test_texts_in_calls_are_found(name, found):
         if call_name in MARKERS and ast.unparse(call.args[0]) not in ELSEWHERE:
             parts = literals(call.args[0])
             lost |= {ast.unparse(call)} if parts is None else {part for part in parts if part not in found}
-    assert lost <= NOT_YET.get(name, set())
+    assert not lost
 
 
 @pytest.mark.parametrize("name", SOURCES)
@@ -145,7 +140,7 @@ def test_reasons_why_a_button_is_grey_are_found(name, found):
         if isinstance(line, ast.Assign) and getattr(line.targets[0], "id", "") == "reason":
             lost |= {part for part in literals(line.value) or () if part and part not in found}
             lost |= {ast.unparse(line.value)} if isinstance(line.value, ast.JoinedStr) else set()
-    assert lost <= NOT_YET.get(f"{name}, reasons", set())
+    assert not lost
 
 
 @pytest.mark.parametrize("name", SOURCES)
