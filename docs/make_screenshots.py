@@ -72,8 +72,9 @@ def pictures(clip: Path, out: Path, work: Path) -> Iterator[Step]:
     yield 1.5
     shoot(window, out / "guide_people.jpg", sidebar)
 
+    form.out = str(work / "again")  # elsewhere, so that its first stage has to be done again, with pictures
     click(window, area, bpy.ops.recover_motion.recover)
-    yield lambda: _job().fraction > 0.5 or not _busy()
+    yield lambda: _job().fraction > 0.25 or not _busy()
     yield 1.5
     shoot(window, out / "guide_progress.jpg", sidebar)
     yield lambda: not _busy()
