@@ -161,7 +161,7 @@ def test_tiny_training_learns_goes_on_and_recovers(
     mocap: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "run"
-    words = call(mocap, run, "--vae-minutes", "0.25", "--minutes", "0.7", "--learning-rate", "0.002")
+    words = call(mocap, run, "--vae-minutes", "0.25", "--minutes", "0.3", "--learning-rate", "0.002")
     assert cli.main(words) == 0
     out, err = capsys.readouterr()
     assert [line.split(":")[0] for line in out.splitlines()] == ["vae", "diffusion", "regressor"]
