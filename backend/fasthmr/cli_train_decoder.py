@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``fasthmr train decoder``: the motion decoder, from motion capture alone."""
+"""``fasthmr train decoder``: the motion decoder, from motion capture alone; ``train average``: of several."""
 
 from __future__ import annotations
 
@@ -55,6 +55,15 @@ def add_commands(trains: Any) -> None:
     decoder.add_argument("--validate-minutes", type=float, metavar="M", help="time between measurements (5)")
     decoder.add_argument("--json", action="store_true", help="print JSON")
 
+    average = command_parser(
+        trains, "average", _average, "average motion decoders that were fine-tuned from one another"
+    )
+    average.add_argument("files", type=Path, nargs="+", metavar="FILE", help="weights of `train decoder`")
+    average.add_argument(
+        "--shares", type=float, nargs="+", metavar="S", help="of each file, in their order (equal ones)"
+    )
+    average.add_argument("--out", type=Path, required=True, metavar="FILE", help="ends in .safetensors")
+
 
 _SETTINGS = (
     "vae_minutes",
@@ -94,4 +103,14 @@ def _decoder(options: argparse.Namespace, cancelled: threading.Event) -> int:
             f"{name}: MPJPE {one.mpjpe_mm:.1f} mm, PA-MPJPE {one.pa_mpjpe_mm:.1f}, accel {one.accel:.2f} m/s²"
         )
     say(f"The weights are in {options.out / 'motion_decoder.safetensors'}.")
+    return 0
+
+
+def _average(options: argparse.Namespace, cancelled: threading.Event) -> int:
+    from fasthmr.decoder.motion_decoder import save_decoder
+    from fasthmr.training.averaged_weights import average_decoders
+
+    average, parts = average_decoders(options.files, options.shares)
+    save_decoder(average, options.out, parts)
+    put(str(options.out))
     return 0
