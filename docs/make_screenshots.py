@@ -21,6 +21,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import bpy
 import numpy as np
@@ -188,7 +189,7 @@ def _module() -> str:
     raise SystemExit("The extension Recover Motion is not installed in this Blender.")
 
 
-def _job() -> object | None:
+def _job() -> Any:
     return bpy.context.window_manager.recover_motion
 
 

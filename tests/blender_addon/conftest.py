@@ -45,7 +45,7 @@ _stage()
 importlib.invalidate_caches()  # Python may have looked into the folder a moment before the package was there
 
 # these come from the folders above
-from smpl_reference import BodyArrays, sphere_body  # noqa: E402
+from smpl_reference import BodyArrays, sphere_body, write_motion  # noqa: E402
 
 _exit_status = 0
 
@@ -112,3 +112,16 @@ def scene() -> Iterator["bpy.types.Scene"]:
     bpy.context.scene.render.fps = 30
     yield bpy.context.scene
     bpy.ops.wm.read_factory_settings(use_empty=True)
+
+
+@pytest.fixture
+def form(scene, tmp_path, monkeypatch, open_body_path):
+    """The add-on, switched on, with a worker that is no network; gives the scene's form."""
+    import recover_motion
+
+    ready = write_motion(tmp_path / "ready.npz", count=12)
+    monkeypatch.setenv("FAKE_WORKER_MOTION", str(ready))
+    monkeypatch.setenv("FASTHMR_COMMAND", f"{sys.executable} {Path(__file__).with_name('fake_worker.py')}")
+    recover_motion.register()
+    yield scene.recover_motion
+    recover_motion.unregister()

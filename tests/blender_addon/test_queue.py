@@ -1,31 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Several jobs: one after another, each as its form was at its click, whatever becomes of the others."""
 
-import sys
 import time
 from pathlib import Path
 
 import bpy
 import pytest
-import recover_motion
 from recover_motion import arrival, job_form, session
 from recover_motion.jobs import State
-from smpl_reference import write_motion
-
-FAKE = Path(__file__).with_name("fake_worker.py")
 
 pytestmark = pytest.mark.bpy
-
-
-@pytest.fixture
-def form(scene, tmp_path, monkeypatch, open_body_path):
-    """The add-on, switched on, with the fake worker; gives the scene's form."""
-    ready = write_motion(tmp_path / "ready.npz", count=12)
-    monkeypatch.setenv("FAKE_WORKER_MOTION", str(ready))
-    monkeypatch.setenv("FASTHMR_COMMAND", f"{sys.executable} {FAKE}")
-    recover_motion.register()
-    yield scene.recover_motion
-    recover_motion.unregister()
 
 
 @pytest.fixture

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +18,7 @@ from fasthmr.decoder.evidence_features import CHANNELS, evidence_features
 from fasthmr.decoder.motion_decoder import DecoderConfig, MotionDecoder, load_decoder
 from fasthmr.errors import BadCall, BadInput, Cancelled
 from fasthmr.progress import Progress
+from fasthmr.training import evidence
 from fasthmr.training import motion_decoder as module
 from fasthmr.training.evidence.errors import usual
 from fasthmr.training.mocap.packed import MocapSet
@@ -77,6 +80,29 @@ def test_batches_are_mixed_with_recorded_pairs(
     assert recorded(0.0) == 0
     assert recorded(1.0) == 1
     assert 0.2 < recorded(0.5) < 0.8
+
+
+def test_a_share_of_the_batches_is_of_varied_motion(
+    training: DecoderTraining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Synthesis:
+        def __init__(self, *_: object, varied: bool, seed: int, **__: object) -> None:
+            self.varied, self.seed = varied, seed
+
+        def batch(self, _count: int) -> tuple[bool, int]:
+            return self.varied, self.seed
+
+    monkeypatch.setattr(evidence, "EvidenceSynthesis", Synthesis)
+
+    def drawn(share: float) -> list[tuple[bool, int]]:
+        draw: Callable[[], Any] = draws(replace(training, varied=share))
+        return [draw() for _ in range(60)]
+
+    assert not any(varied for varied, _ in drawn(0.0))
+    assert all(varied for varied, _ in drawn(1.0))
+    mixed = drawn(0.5)
+    assert 0.2 < sum(varied for varied, _ in mixed) / 60 < 0.8
+    assert len(set(mixed)) == 2, "both draw the same windows"
 
 
 def test_recordings_that_are_held_out_are_measured_too(
