@@ -17,7 +17,11 @@ import recover_motion
 pytestmark = pytest.mark.bpy
 
 ADDON = Path(recover_motion.__file__).parent
-SOURCES = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(ADDON.glob("*.py"))}
+FILES = sorted(ADDON.rglob("*.py"))
+SOURCES = {
+    path.relative_to(ADDON).with_suffix("").as_posix(): ast.parse(path.read_text(encoding="utf-8"))
+    for path in FILES
+}
 
 # Calls that show a text, with the words that it is given under; a number is a place among the arguments.
 SHOWING = {
@@ -100,7 +104,7 @@ def found() -> set[str]:
         pytest.fail("this Blender has no tool for translators")
     messages: dict = {}
     reports = search._gen_reports(None)
-    paths = [str(path) for path in sorted(ADDON.glob("*.py"))]
+    paths = [str(path) for path in FILES]
     search.dump_py_messages_from_files(messages, reports, paths, settings.I18nSettings())
     return {text for _, text in messages}
 
