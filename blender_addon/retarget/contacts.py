@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""When feet are on the floor, as their motion tells it.
+
+The motion comes from video: a foot that stands creeps by some centimetres, shakes, floats above the floor or is
+sunk in it. So heights count from where the foot itself has been lowest around that time, and speeds are told
+after some smoothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ..smoothing import smooth_values
+from .easing import runs
+from .legs import FRONT, HEEL, TIP
+
+
+@dataclass(frozen=True)
+class Contacts:
+    """Which points of the soles are on the floor.
+
+    Attributes:
+        heel: (T, 2) left and right.
+        ball: (T, 2) left and right: the ball of the foot with the toes.
+    """
+
+    heel: np.ndarray
+    ball: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Limits:
+    """What counts as being on the floor. A contact needs `low` and `slow` once, and `near` and `calm` all along.
+
+    Attributes:
+        low, near: metres above the foot's own floor.
+        slow, calm: metres a second.
+    """
+
+    low: float
+    near: float
+    slow: float
+    calm: float
+
+
+_LIMITS = {
+    "AUTOMATIC": _Limits(low=0.03, near=0.05, slow=0.3, calm=0.55),
+    "ALWAYS": _Limits(low=0.03, near=0.05, slow=1.0, calm=1.3),
+}
+
+_LOOK = 0.12
+"""Speeds and heights are told after smoothing of this strength; seconds."""
+
+_AROUND = 1.0
+"""A foot's floor is where it was lowest within this time before and after; seconds."""
+
+_UNEVEN = 0.06
+"""Two feet's floors differ by this much at most: what is higher is a foot held up; metres."""
+
+_HIGHEST = 0.3
+"""So high above the clip's lowest a foot stands on no floor that it could be put on; metres."""
+
+_GAP = 0.1
+"""Contacts with shorter gaps are one; seconds."""
+
+_SHORTEST = 0.08
+"""Shorter contacts are none; seconds."""
+
+
+def find_contacts(points: np.ndarray, fps: float, mode: Literal["AUTOMATIC", "ALWAYS"]) -> Contacts:
+    """When heels and balls of the feet are on the floor.
+
+    Args:
+        points: (T, 2, 3, 3) heel, ball and toe tip under the source's soles, left and right, metres, z up.
+        fps: frames per second.
+        mode: ``AUTOMATIC``: where they stand. ``ALWAYS``: wherever they are near the floor and no faster than a
+            foot that is dragged; one that swings by is not.
+    """
+    limits = _LIMITS[mode]
+    smooth = smooth_values(points, _LOOK, fps)
+    moves = np.gradient(smooth, axis=0) if len(points) > 1 else np.zeros_like(smooth)
+    speed = np.linalg.norm(moves, axis=-1) * fps
+    height = smooth[..., 2] - _floors(smooth[..., 2], fps)[..., None]
+    # the front of a foot is down with its ball or its toes
+    height = np.stack([height[..., HEEL], np.minimum(height[..., FRONT], height[..., TIP])], axis=-1)
+    speed = np.stack([speed[..., HEEL], np.minimum(speed[..., FRONT], speed[..., TIP])], axis=-1)
+    certain = (height < limits.low) & (speed < limits.slow)
+    possible = (height < limits.near) & (speed < limits.calm)
+    found = np.zeros(height.shape, bool)
+    for side in (0, 1):
+        for part in (0, 1):
+            found[:, side, part] = _spans(certain[:, side, part], possible[:, side, part], fps)
+        _join(found[:, side], fps)
+    return Contacts(heel=found[..., 0], ball=found[..., 1])
+
+
+def _floors(heights: np.ndarray, fps: float) -> np.ndarray:
+    """Height (T, 2) of the floor under each foot, from heights (T, 2, 3) of its points."""
+    lowest = heights.min(axis=-1)
+    own = _lowest_around(lowest, max(round(_AROUND * fps), 1))
+    lower = own.min(axis=1, keepdims=True)
+    clip = np.quantile(lowest.min(axis=1), 0.05)
+    return np.minimum(np.minimum(own, lower + _UNEVEN), clip + _HIGHEST)
+
+
+def _lowest_around(values: np.ndarray, reach: int) -> np.ndarray:
+    """Lowest of the values (T, N) from `reach` frames before each frame to `reach` after."""
+    lowest, covered = np.array(values), 0
+    while covered < reach:  # windows grow by what they cover already
+        step = min(covered + 1, reach - covered, len(values))
+        grown = np.array(lowest)
+        grown[step:] = np.minimum(grown[step:], lowest[:-step])
+        grown[:-step] = np.minimum(grown[:-step], lowest[step:])
+        lowest, covered = grown, covered + step
+    return lowest
+
+
+def _spans(certain: np.ndarray, possible: np.ndarray, fps: float) -> np.ndarray:
+    """Frames (T,) of spans that are possible all along and certain somewhere, gaps closed, short ones left out."""
+    found = np.zeros(len(certain), bool)
+    for start, end in runs(possible):
+        found[start:end] = certain[start:end].any()
+    for start, end in runs(~found):
+        if 0 < start and end < len(found) and end - start < _GAP * fps:
+            found[start:end] = True
+    for start, end in runs(found):
+        whole = 0 < start and end < len(found)  # at the clip's ends the rest of it may be cut off
+        if whole and end - start < _SHORTEST * fps:
+            found[start:end] = False
+    return found
+
+
+def _join(found: np.ndarray, fps: float) -> None:
+    """Close short gaps (T, 2) between a heel's and a ball's contact: there the foot rolls over the sole."""
+    for start, end in runs(~found.any(axis=1)):
+        if 0 < start and end < len(found) and end - start < _GAP * fps:
+            middle = (start + end) // 2
+            before, after = found[start - 1].copy(), found[end].copy()
+            found[start : middle + 1] |= before
+            found[middle:end] |= after

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Corrections that begin and end gently: what holds in spans fades around them, what is needed is kept above."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+Span = tuple[int, int]
+"""First frame, and the frame after the last."""
+
+
+def runs(mask: np.ndarray) -> list[Span]:
+    """The spans of frames in which a mask (T,) holds."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], np.asarray(mask, bool), [False]])))
+    return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
+
+
+def slope(values: np.ndarray) -> np.ndarray:
+    """Slope (K,) per frame of the straight line through values (n, K) of consecutive frames."""
+    time = np.arange(len(values)) - (len(values) - 1) / 2
+    return time @ values / max(time @ time, 1.0)
+
+
+def faded(
+    values: np.ndarray, spans: Sequence[Span], slopes: Sequence[tuple[np.ndarray, np.ndarray]], fade: int
+) -> np.ndarray:
+    """Values that hold within spans, let out to zero and back in between.
+
+    Before and after each span runs a cubic that meets the span in value and slope and zero without slope. Where
+    the gap to the next span is shorter than `fade`, the cubics last as long as the gap: together they are the
+    one that joins the spans.
+
+    Args:
+        values: (T, K), used within the spans only.
+        spans: where they hold, in order and apart.
+        slopes: for each span, change per frame (K,) with which it begins and with which it ends.
+        fade: frames.
+    """
+    count = len(values)
+    out = np.zeros_like(values)
+    for number, ((start, end), (first, last)) in enumerate(zip(spans, slopes, strict=True)):
+        out[start:end] += values[start:end]
+        before = spans[number - 1][1] - 1 if number else start - fade
+        length = min(fade, start - before)
+        step = np.arange(1, min(length, start + 1))
+        out[start - step] += _let_out(values[start], -first, step, length)
+        after = spans[number + 1][0] if number + 1 < len(spans) else end - 1 + fade
+        length = min(fade, after - (end - 1))
+        step = np.arange(1, min(length, count - end + 1))
+        out[end - 1 + step] += _let_out(values[end - 1], last, step, length)
+    return out
+
+
+def _let_out(value: np.ndarray, change: np.ndarray, step: np.ndarray, length: int) -> np.ndarray:
+    """The cubic from `value` and `change` per step to zero, at `step` (n,) of `length` steps: (n, K)."""
+    share = (step / length)[:, None]
+    return (1 + 2 * share) * (1 - share) ** 2 * value + share * (1 - share) ** 2 * length * change
+
+
+def kept_above(need: np.ndarray, radius: int, held: np.ndarray | None = None) -> np.ndarray:
+    """A curve that is nowhere under `need` and rises and falls gently around it.
+
+    Each frame takes the mean of its neighbours' highest needs. Near held frames fewer neighbours count, so
+    that there the curve is `need` itself.
+
+    Args:
+        need: (T,) at least 0.
+        radius: neighbours to either side that a need reaches.
+        held: (T,) frames where nothing but `need` is allowed.
+    """
+    count = len(need)
+    reach = np.full(count, radius)
+    if held is not None and held.any():
+        frames, places = np.arange(count), np.flatnonzero(held)
+        after = np.searchsorted(places, frames)
+        to_next = np.where(after < len(places), places[np.minimum(after, len(places) - 1)] - frames, count)
+        to_last = np.where(after > 0, frames - places[np.maximum(after - 1, 0)], count)
+        # one less: the frame beside a held one may not see beyond itself either
+        reach = np.clip(np.minimum(to_next, to_last) - 1, 0, radius)
+    if radius < 1 or not need.any():
+        return need.copy()
+    highest = np.array(need)
+    for step in range(1, min(radius, count - 1) + 1):
+        allowed = step <= reach
+        highest[step:] = np.where(allowed[step:], np.maximum(highest[step:], need[:-step]), highest[step:])
+        highest[:-step] = np.where(allowed[:-step], np.maximum(highest[:-step], need[step:]), highest[:-step])
+    # a frame's mean goes over half of its reach: each of those neighbours has seen this frame's own need
+    half = reach // 2
+    total, weights = np.array(highest), np.ones(count)
+    for step in range(1, min(radius // 2, count - 1) + 1):
+        weight = np.where(step <= half, 0.5 + 0.5 * np.cos(np.pi * step / (half + 1)), 0.0)
+        total[step:] += weight[step:] * highest[:-step]
+        weights[step:] += weight[step:]
+        total[:-step] += weight[:-step] * highest[step:]
+        weights[:-step] += weight[:-step]
+    return np.maximum(total / weights, need)

@@ -1,0 +1,364 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Feet that stay where they stand, on the character that the motion went to.
+
+    contacts ─► places ─► turn of the foot ─► place of the ankle ─► toes ─► lowered pelvis ─► bent legs
+                          (flat; heel or toe   (point on the floor   (flat,    (only where a leg
+                           not in the floor)    stays; else lifted)   bent up)   is too short)
+
+All in the world: metres, z up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..leg_pose import turned
+from ..rotations import quat_from_rotvec, quat_inverse, quat_multiply, rotvec_from_quat
+from .contacts import Contacts
+from .easing import Span, faded, kept_above, runs, slope
+from .foot_places import BALL_ONLY, FLAT, HEEL_ONLY, FootPlaces, find_places
+from .leg_ik import arc, bent_to, knee_hinge
+from .legs import UP, LegMotion, Soles, rolling_soles
+from .options import Feet
+
+_FADE = 0.2
+"""How long feet take to get from as the motion has them to as planted, and back; seconds."""
+
+_AROUND = 0.25
+"""Lifts and the pelvis' lowering begin this long before they are needed, and end as long after; seconds."""
+
+_FARTHEST = 0.12
+"""A foot that slides farther than this share of the leg from its place has gone on to another one."""
+
+_SOFT = 0.995
+"""Legs are stretched to this share of their length at most, or as far as the motion had them."""
+
+_LOWEST = 0.15
+"""The pelvis is lowered by this share of the leg's length at most."""
+
+_QUICKEST = 1.0
+"""A correction of a place begins or ends with this speed at most; metres a second for a leg of 0.85 m."""
+
+_TIPPED = np.radians(30)
+"""A foot in the air is turned by this much at most to keep its ends out of the floor."""
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A motion whose feet are planted.
+
+    Attributes:
+        motion: the legs, with the shift of the root.
+        root_shift: (T, 3) by how much the whole figure was moved: down, or not at all.
+        steps: for both sides, the spans of frames in which the foot stands.
+        places: for both sides, where.
+        missed: the farthest that an ankle is from where it should be, metres: some leg is too short for that.
+        missed_at: the frame of that.
+    """
+
+    motion: LegMotion
+    root_shift: np.ndarray
+    steps: tuple[list[Span], list[Span]]
+    places: tuple[FootPlaces, FootPlaces]
+    missed: float
+    missed_at: int
+
+
+def plant_feet(
+    motion: LegMotion, soles: Soles, contacts: Contacts | None, mode: Feet, floor: float, fps: float
+) -> Planted:
+    """Bend a character's legs such that its feet stay where they stand and out of the floor.
+
+    While a heel or a ball of the foot is on the floor, its point does not move and is at the floor's height, at
+    the mean place that the motion has it in; with both the foot lies flat. Before and after, feet ease in from
+    and out to the motion within 0.2 s. At no time is a sole's point under the floor: toes bend up, feet are
+    lifted or tipped by what is needed. Where a leg is too short for that, the figure is lowered, gently and by
+    15 % of the leg's length at most; what is too far for that is missed, and told. Bones keep their lengths and
+    knees their planes.
+
+    Args:
+        motion: the legs before.
+        soles: of the character.
+        contacts: of the source's feet; not used with ``FLOOR``.
+        mode: ``AUTOMATIC``, ``ALWAYS`` (their contacts differ, see `find_contacts`), ``FLOOR`` keeps feet out of
+            the floor and nothing else, ``OFF`` changes nothing.
+        floor: its height.
+        fps: frames per second.
+    """
+    count = len(motion.hip)
+    soles = rolling_soles(soles, motion.has_toes)
+    leg = _lengths(motion)
+    on_floor = np.zeros((count, 2, 2), bool)
+    if mode in ("AUTOMATIC", "ALWAYS") and contacts is not None:
+        on_floor = np.stack([contacts.heel, contacts.ball], axis=-1)
+    feet = [_Foot(motion, soles, side, on_floor[:, side], floor, fps, leg[side]) for side in (0, 1)]
+    if mode == "OFF":
+        places = (feet[0].places, feet[1].places)
+        return Planted(motion, np.zeros((count, 3)), ([], []), places, 0.0, 0)
+    for foot in feet:
+        foot.plant()
+    goal = np.stack([foot.ankle for foot in feet], axis=1)
+    farthest = np.maximum(np.linalg.norm(motion.ankle - motion.hip, axis=-1), _SOFT * leg)
+    root_shift = np.zeros((count, 3))
+    root_shift[:, 2] = -_lowering(motion.hip, goal, farthest, leg, max(round(_AROUND * fps), 1))
+    moved = root_shift[:, None]
+    hinge = knee_hinge(
+        motion.hip, motion.knee, motion.ankle, motion.thigh, np.stack([foot.ahead for foot in feet])
+    )
+    thigh, shin, knee, ankle = bent_to(
+        motion.hip + moved,
+        motion.knee + moved,
+        motion.ankle + moved,
+        motion.thigh,
+        motion.shin,
+        goal,
+        np.broadcast_to(hinge, motion.hip.shape),
+        farthest,
+    )
+    missed = np.linalg.norm(ankle - goal, axis=-1).max(axis=1)
+    planted = replace(
+        motion,
+        hip=motion.hip + moved,
+        knee=knee,
+        ankle=ankle,
+        thigh=thigh,
+        shin=shin,
+        foot=np.stack([foot.turn for foot in feet], axis=1),
+        toe=np.stack([foot.toe for foot in feet], axis=1),
+    )
+    return Planted(
+        planted,
+        root_shift,
+        (feet[0].places.steps(), feet[1].places.steps()),
+        (feet[0].places, feet[1].places),
+        float(missed.max()),
+        int(missed.argmax()),
+    )
+
+
+class _Foot:
+    """One foot: `turn` (T, 4), `toe` (T, 4) and `ankle` (T, 3) begin as the motion has them."""
+
+    def __init__(
+        self,
+        motion: LegMotion,
+        soles: Soles,
+        side: int,
+        on_floor: np.ndarray,
+        floor: float,
+        fps: float,
+        leg: float,
+    ) -> None:
+        self.turn, self.toe, self.ankle = motion.foot[:, side], motion.toe[:, side], motion.ankle[:, side]
+        self.has_toes, self.floor, self.leg = motion.has_toes, floor, leg
+        self.heel, self.ball = soles.heel[side], soles.ball[side]
+        self.tip, self.joint = soles.toe[side], soles.ball_joint[side]
+        self.fade, self.around = max(round(_FADE * fps), 1), max(round(_AROUND * fps), 1)
+        self.fps = fps
+
+        sole = self.ball - self.heel
+        self.length = float(np.linalg.norm(sole))
+        self.ahead = _level(sole)
+        # takes the line from heel to ball to the level: soles are not quite flat at rest on every rig
+        self.levelled = arc(sole / self.length, self.ahead)
+        self.places = find_places(
+            self._heel_at()[:, :2],
+            self._ball_at()[:, :2],
+            self._facing(self.turn)[:, :2],
+            on_floor,
+            self.length,
+            _FARTHEST * leg,
+            fps,
+        )
+
+    def plant(self) -> None:
+        """Set `turn`, `ankle` and `toe` to where they should be."""
+        state = self.places.state
+        before = self.turn
+        self._lie_flat()
+        self._tip_in_contact()
+        self._stay()
+        self._keep_out_of_floor(state > 0)
+        # what the foot turned, its toes turn too
+        self.toe = quat_multiply(quat_multiply(self.turn, quat_inverse(before)), self.toe)
+        if self.has_toes:
+            self._bend_toes((state & BALL_ONLY) > 0)
+        else:
+            self.toe = self.turn
+
+    def _lie_flat(self) -> None:
+        """Turn the foot flat where heel and ball are on the floor."""
+        flat = runs(self.places.state == FLAT)
+
+        def off(frames: slice, at: int) -> np.ndarray:
+            goal = self._flat(np.append(self.places.heading[at], 0.0))
+            return rotvec_from_quat(quat_multiply(goal, quat_inverse(self.turn[frames])))
+
+        self.turn = quat_multiply(quat_from_rotvec(self._eased(off, flat, np.inf)), self.turn)
+
+    def _tip_in_contact(self) -> None:
+        """Tip the foot about the point that is on the floor where its other end is under the floor."""
+        state = self.places.state
+        low = -self._pitch()  # how far the ball is under the heel, as an angle
+        up = np.where(state == HEEL_ONLY, np.maximum(low, 0), 0)
+        down = np.where(state == BALL_ONLY, np.maximum(-low, 0), 0)
+        self._tip(kept_above(up, self.around, state == FLAT) - kept_above(down, self.around, state == FLAT))
+
+    def _stay(self) -> None:
+        """Move the ankle such that the points on the floor stay in place."""
+        places = self.places
+
+        def off(frames: slice, at: int) -> np.ndarray:
+            on_heel = places.state[at] != BALL_ONLY
+            point = self.heel if on_heel else self.ball
+            place = np.append((places.heel if on_heel else places.ball)[at], self.floor)
+            return place - turned(self.turn[frames], point) - self.ankle[frames]
+
+        quickest = _QUICKEST * self.leg / 0.85 / self.fps
+        self.ankle = self.ankle + self._eased(off, places.steps(), quickest)
+
+    def _eased(
+        self, off: Callable[[slice, int], np.ndarray], spans: list[Span], quickest: float
+    ) -> np.ndarray:
+        """A correction (T, 3) that is `off` within spans and fades around them.
+
+        Args:
+            off: correction (n, 3) of frames, as if what holds at the frame `at` held for them.
+            spans: where it holds.
+            quickest: greatest change per frame with which it begins and ends.
+        """
+        values, slopes = np.zeros((len(self.turn), 3)), []
+        for start, end in spans:
+            edges = np.flatnonzero(np.diff(self.places.state[start:end])) + start + 1
+            bounds = [start, *edges.tolist(), end]
+            for first, last in zip(bounds, bounds[1:], strict=False):
+                values[first:last] = off(slice(first, last), first)
+            both = []
+            for edge in (start, end - 1):
+                near = slice(max(edge - 2, 0), edge + 3)
+                change = slope(off(near, edge))
+                both.append(change * min(1.0, quickest / max(float(np.linalg.norm(change)), 1e-12)))
+            slopes.append((both[0], both[1]))
+        return faded(values, spans, slopes, self.fade)
+
+    def _keep_out_of_floor(self, stands: np.ndarray) -> None:
+        """Tip and lift the foot in the air by what it is under the floor."""
+        heel, ball = (self.floor - at[:, 2] for at in (self._heel_at(), self._ball_at()))
+        up = np.where(stands | (ball <= heel), 0, np.maximum(ball, 0)) / 2
+        down = np.where(stands | (heel <= ball), 0, np.maximum(heel, 0)) / 2
+        reach = [max(float(np.linalg.norm(point[:2])), 0.1 * self.length) for point in (self.ball, self.heel)]
+        angles = [
+            kept_above(np.minimum(need / lever, _TIPPED), self.around, stands)
+            for need, lever in zip((up, down), reach, strict=True)
+        ]
+        self._tip(angles[0] - angles[1])
+        lowest = np.minimum(self._heel_at()[:, 2], self._ball_at()[:, 2])
+        need = np.where(stands, 0, np.maximum(self.floor - lowest, 0))
+        self.ankle = self.ankle + kept_above(need, self.around, stands)[:, None] * UP
+
+    def _bend_toes(self, stands: np.ndarray) -> None:
+        """Lay the toes flat where the ball stands, and bend them up where they are under the floor."""
+        under = (
+            self.floor - (self.ankle + turned(self.turn, self.joint))[:, 2]
+        )  # the tip's height, from the joint
+        length = float(np.linalg.norm(self.tip))
+        pitch = np.arcsin(np.clip(under / length, -1, 1))
+
+        level = self._yaw(self._facing(self.turn))
+        flat = quat_multiply(_pitched(turned(level, self.tip), pitch, self._facing(self.turn)), level)
+        off = rotvec_from_quat(quat_multiply(flat, quat_inverse(self.toe)))
+        correction = self._eased(lambda frames, _: off[frames], runs(stands), np.inf)
+        self.toe = quat_multiply(quat_from_rotvec(correction), self.toe)
+
+        tip = turned(self.toe, self.tip)
+        need = np.where(stands, 0, np.maximum(pitch - np.arcsin(np.clip(tip[:, 2] / length, -1, 1)), 0))
+        risen = np.arcsin(np.clip(tip[:, 2] / length, -1, 1)) + kept_above(need, self.around, stands)
+        bent = _pitched(tip, np.minimum(risen, np.pi / 2), self._facing(self.turn))
+        self.toe = quat_multiply(bent, self.toe)
+
+    def _heel_at(self) -> np.ndarray:
+        return self.ankle + turned(self.turn, self.heel)
+
+    def _ball_at(self) -> np.ndarray:
+        return self.ankle + turned(self.turn, self.ball)
+
+    def _facing(self, turn: np.ndarray) -> np.ndarray:
+        """Level unit vectors (T, 3) that the foot points in: across the line from its inner to its outer side.
+
+        That line stays level while the foot rolls from heel to toe, however steep it gets.
+        """
+        across = turned(turn, np.cross(UP, self.ahead))
+        return _level(np.cross(across, UP))
+
+    def _yaw(self, facing: np.ndarray) -> np.ndarray:
+        """Turns (..., 4) about z that take the foot from rest to where it faces."""
+        cosine = facing @ self.ahead
+        sine = self.ahead[0] * facing[..., 1] - self.ahead[1] * facing[..., 0]
+        half = np.arctan2(sine, cosine) / 2
+        zero = np.zeros_like(half)
+        return np.stack([np.cos(half), zero, zero, np.sin(half)], axis=-1)
+
+    def _flat(self, facing: np.ndarray) -> np.ndarray:
+        return quat_multiply(self._yaw(facing), self.levelled)
+
+    def _pitch(self) -> np.ndarray:
+        """How steep the line from heel to ball rises, radians (T,)."""
+        sole = turned(self.turn, self.ball - self.heel)
+        return np.arcsin(np.clip(sole[:, 2] / self.length, -1, 1))
+
+    def _tip(self, angle: np.ndarray) -> None:
+        """Turn the foot about the ankle such that its line from heel to ball rises by angles (T,)."""
+        if not angle.any():
+            return
+        sole = turned(self.turn, self.ball - self.heel)
+        pitch = np.clip(self._pitch() + angle, -np.pi / 2, np.pi / 2)
+        self.turn = quat_multiply(_pitched(sole, pitch, self._facing(self.turn)), self.turn)
+
+
+def _pitched(vector: np.ndarray, pitch: np.ndarray, facing: np.ndarray) -> np.ndarray:
+    """Turns (T, 4) that bring vectors (T, 3) to a pitch (T,), each within its upright plane.
+
+    Where a vector is upright it has no such plane; it goes towards `facing` (T, 3).
+    """
+    level = vector * [1.0, 1.0, 0.0]
+    far = np.linalg.norm(level, axis=-1, keepdims=True)
+    size = np.linalg.norm(vector, axis=-1, keepdims=True)
+    weight = np.clip(far / (0.02 * size), 0, 1)
+    ahead = _level(weight * level / np.maximum(far, 1e-12) + (1 - weight) * facing)
+    now = np.arcsin(np.clip(vector[..., 2] / size[..., 0], -1, 1))
+    return quat_from_rotvec(np.cross(ahead, UP) * (pitch - now)[..., None])
+
+
+def _level(vector: np.ndarray) -> np.ndarray:
+    """Vectors (..., 3) without their height, at length 1."""
+    level = vector * [1.0, 1.0, 0.0]
+    return level / np.maximum(np.linalg.norm(level, axis=-1, keepdims=True), 1e-12)
+
+
+def _lengths(motion: LegMotion) -> np.ndarray:
+    """Lengths (2,) of the legs."""
+    upper = np.linalg.norm(motion.knee - motion.hip, axis=-1)
+    lower = np.linalg.norm(motion.ankle - motion.knee, axis=-1)
+    return (upper + lower).mean(axis=0)
+
+
+def _lowering(
+    hip: np.ndarray, goal: np.ndarray, farthest: np.ndarray, leg: np.ndarray, around: int
+) -> np.ndarray:
+    """By how much (T,) to lower the hips, such that goals are no farther than `farthest` from them.
+
+    Args:
+        hip: (T, 2, 3).
+        goal: (T, 2, 3).
+        farthest: (T, 2).
+        leg: (2,) lengths.
+        around: frames over which the hips begin to go down, and come up again.
+    """
+    away = goal - hip
+    level = np.sum(away[..., :2] ** 2, axis=-1)
+    deepest = np.sqrt(np.maximum(farthest**2 - level, 0))
+    need = np.clip(-away[..., 2] - deepest, 0, _LOWEST * leg).max(axis=1)
+    return kept_above(need, around)
