@@ -41,8 +41,8 @@ class Twist:
     Attributes:
         bone: the helper, a child of the limb's bone.
         role: the limb: ``left_shoulder`` (upper arm), ``left_elbow`` (forearm), ``left_hip``, ``left_knee``…
-        share: for forearms and shins, the share 0..1 of the hand's (foot's) roll about the limb that the helper
-            takes; for upper arms and thighs, the share of the limb's own roll that it takes back.
+        share: for forearms and shins, the share 0..1 of the hand's (foot's) roll about the limb that the
+            helper takes; for upper arms and thighs, the share of the limb's own roll that it takes back.
     """
 
     bone: str
