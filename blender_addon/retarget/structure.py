@@ -1,0 +1,325 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who is who among bones without names that tell: found by how they hang together and where they are.
+
+Two pairs of limbs are looked for, of which one half mirrors the other, with a spine between them: the pair at
+the end from which the other points away are arms. Which axis is up, and which way the figure faces, follows
+from that: a rig may lie on its back in its own space, as files made for Y up do. Helpers, twist bones and
+targets of IK have no place on the way from a limb's root to its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from .mapping import REQUIRED, ROLES, RigBone
+from .skeleton_shape import Branch, Shape
+
+_SURE: Final = 0.7  # at most; below any preset that fits
+_LIMB_BONES: Final = 3
+_SHORTEST_LIMB: Final = 0.12  # of the figure's size
+_UPRIGHT: Final = 0.6  # cosine between the spine and the opposite of the legs: a dog's is 0
+_DEEPEST: Final = 400  # bones in a row; a rope is no body
+_SAME_PLACE: Final = 0.01
+_CLOSE: Final = 0.1
+_UPPER_TO_FOREARM: Final = 1.08
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What a rig's shape says.
+
+    Attributes:
+        bones: role to bones, from the pelvis outwards.
+        score: how sure that is, up to 0.7.
+        up: (3,) which way is up in armature space.
+        front: (3,) which way the figure faces.
+    """
+
+    bones: Mapping[str, tuple[str, ...]]
+    score: float
+    up: np.ndarray
+    front: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Limbs:
+    """Two mirrored branches, and the bone that they hang on."""
+
+    bone: int
+    pair: tuple[Branch, Branch]
+
+    @property
+    def roots(self) -> np.ndarray:
+        return (self.pair[0].joints[0] + self.pair[1].joints[0]) / 2
+
+    @property
+    def length(self) -> float:
+        return float(self.pair[0].lengths.sum() + self.pair[1].lengths.sum()) / 2
+
+
+def find_structure(bones: Sequence[RigBone]) -> Structure | None:
+    """The roles of a rig's bones from their places alone; None when it is no biped that can be understood.
+
+    A rig most of whose bones move no skin is an animator's control rig, which only a preset can understand.
+    """
+    skin = sum(bone.deforms for bone in bones)
+    if len(bones) < 10 or 2 * skin < len(bones):
+        return None
+    shape = Shape(bones)
+    if _depth(shape) > _DEEPEST:
+        return None
+    found = _legs_and_arms(shape)
+    if found is None:
+        return None
+    legs, arms = found
+    up = _up(shape, legs, arms)
+    numbers = _trunk(shape, legs, arms, up)
+    if numbers is None:
+        return None
+    thighs = [_leg(leg, up) for leg in legs.pair]
+    upper_arms = [_arm(shape, arm) for arm in arms.pair]
+    if None in thighs or None in upper_arms:
+        return None
+    front = _front(shape, thighs, up)
+    left = np.cross(up, front)
+    for limb in (thighs, upper_arms):
+        branches = legs.pair if limb is thighs else arms.pair
+        order = sorted((0, 1), key=lambda index: -float(branches[index].centre @ left))
+        for side, index in zip(("left", "right"), order, strict=True):
+            numbers |= {f"{side}_{part}": chain for part, chain in limb[index].items() if chain}
+    named = {
+        role: tuple(shape.names[index] for index in numbers[role]) for role in ROLES if numbers.get(role)
+    }
+    if any(role not in named for role in REQUIRED):
+        return None
+    return Structure(named, _SURE * len(named) / len(ROLES), up, front)
+
+
+def _depth(shape: Shape) -> int:
+    return max(len(shape.above(bone)) for bone in range(len(shape.names)))
+
+
+def _legs_and_arms(shape: Shape) -> tuple[_Limbs, _Limbs] | None:
+    """The two pairs of limbs with the greatest length that belong to something upright."""
+    limbs = []
+    for bone in range(len(shape.names)):
+        if len(shape.children[bone]) < 2:
+            continue
+        for pair in shape.pairs(bone):
+            one = _Limbs(bone, pair)
+            if min(len(branch.path) for branch in pair) >= _LIMB_BONES and one.length >= _SHORTEST_LIMB:
+                limbs.append(one)
+    best: tuple[float, _Limbs, _Limbs] | None = None
+    for legs in limbs:
+        for arms in limbs:
+            if arms.bone == legs.bone or not _is_upright(shape, legs, arms):
+                continue
+            length = legs.length + arms.length
+            if best is None or length > best[0]:
+                best = (length, legs, arms)
+    return best[1:] if best else None
+
+
+def _is_upright(shape: Shape, legs: _Limbs, arms: _Limbs) -> bool:
+    """Whether the legs go down from the lower end of a spine, and the arms hang above it."""
+    if _common(shape, legs.bone, arms.bone) is None:
+        return False
+    if arms.bone in shape.above(legs.bone):  # the tree's root is at the pelvis, or below it
+        return False
+    ways = [branch.joints[-1] - branch.joints[0] for branch in legs.pair]
+    down, spine = np.sum(ways, axis=0), arms.roots - legs.roots
+    down[shape.side] = spine[shape.side] = 0.0
+    lengths = np.linalg.norm(down) * np.linalg.norm(spine)
+    if lengths < 1e-9 or down @ spine > -_UPRIGHT * lengths:
+        return False
+    lowest = max(float((branch.joints[-1] - legs.roots) @ -down) for branch in legs.pair)
+    hands = min(float((branch.joints[-1] - legs.roots) @ -down) for branch in arms.pair)
+    return (
+        hands > 0.8 * lowest
+    )  # hands of an A-pose are above the feet: both are along -down, feet most negative
+
+
+def _common(shape: Shape, one: int, other: int) -> int | None:
+    """The lowest bone that both hang on."""
+    line = set(shape.above(other))
+    return next((bone for bone in shape.above(one) if bone in line), None)
+
+
+def _up(shape: Shape, legs: _Limbs, arms: _Limbs) -> np.ndarray:
+    """(3,) from the feet to the shoulders, square to the side."""
+    feet = np.mean([branch.joints[-1] for branch in legs.pair], axis=0)
+    up = arms.roots - feet
+    up[shape.side] = 0.0
+    axis = int(np.abs(up).argmax())
+    exact = np.zeros(3)
+    exact[axis] = np.sign(up[axis])
+    return exact if exact @ up > 0.9 * np.linalg.norm(up) else up / np.linalg.norm(up)
+
+
+def _trunk(shape: Shape, legs: _Limbs, arms: _Limbs, up: np.ndarray) -> dict[str, list[int]] | None:
+    """Pelvis, spine, neck and head."""
+    meets = _common(shape, legs.bone, arms.bone)
+    spine = shape.above(arms.bone)
+    spine = spine[: spine.index(meets)][::-1]
+    pelvis = [meets]
+    for bone in shape.above(meets)[1:]:
+        away = float(np.linalg.norm(shape.heads[bone] - shape.heads[pelvis[0]]))
+        if away > _CLOSE or len(shape.children[bone]) > 4:
+            break
+        if away > _SAME_PLACE and bone == shape.parents[meets]:  # a Biped's legs hang on its spine
+            spine.insert(0, pelvis.pop())
+        pelvis.insert(0, bone)
+    if legs.bone != meets and legs.bone not in spine:
+        line = shape.above(legs.bone)
+        pelvis += line[: line.index(meets)][::-1]
+    shoulders = float(np.mean([_shoulder(arm) for arm in arms.pair], axis=0) @ up)
+    collars = float(arms.roots @ up)
+    above = _way_up(shape, arms, up)
+    if (
+        spine and float(shape.heads[spine[-1]] @ up) > collars - _SAME_PLACE
+    ):  # a Biped's arms hang on its neck
+        above.insert(0, spine.pop())
+    height = max(shoulders - float(shape.heads[pelvis[0]] @ up), 1e-6)
+    reached = [bone for bone in above if float(shape.heads[bone] @ up) - shoulders < 0.55 * height]
+    head = 0
+    for index in range(1, len(reached)):
+        at, before = shape.heads[reached[index]], shape.heads[reached[index - 1]]
+        faced = [pair for pair in shape.pairs(reached[index - 1]) if pair[0].bone != arms.pair[0].bone]
+        if faced or float(np.linalg.norm(at - before)) < _SAME_PLACE:  # eyes and cheeks hang on a head
+            break
+        head = index
+    numbers = {"pelvis": pelvis}
+    if reached:
+        numbers |= {"neck": reached[:head], "head": [reached[head]]}
+    if not spine:
+        return None
+    share = {1: ("spine3",), 2: ("spine1", "spine3")}.get(len(spine), ("spine1", "spine2", "spine3"))
+    for role, part in zip(share, np.array_split(spine, len(share)), strict=True):
+        numbers[role] = [int(bone) for bone in part]
+    return numbers
+
+
+def _shoulder(arm: Branch) -> np.ndarray:
+    """(3,) where the upper arm begins, or near enough."""
+    return arm.joints[1] if len(arm.path) > _LIMB_BONES else arm.joints[0]
+
+
+def _way_up(shape: Shape, arms: _Limbs, up: np.ndarray) -> list[int]:
+    """The bones in the middle from where the arms hang to the top."""
+    way, bone = [], arms.bone
+    limbs = {branch.bone for branch in arms.pair}
+    while True:
+        ahead = []
+        for child in shape.children[bone]:
+            branch = shape.branch(child)
+            if child not in limbs and abs(shape.offset(shape.heads[child])) < _SAME_PLACE:
+                ahead.append((float((branch.joints @ up).mean()), child))
+        if not ahead or len(way) > 12:
+            return way
+        bone = max(ahead)[1]
+        if float(shape.heads[bone] @ up) < float(shape.heads[arms.bone] @ up):
+            return way
+        way.append(bone)
+
+
+def _leg(branch: Branch, up: np.ndarray) -> dict[str, list[int]] | None:
+    """Hip, knee, ankle and foot along a leg."""
+    steps, lengths = np.diff(branch.joints, axis=0), branch.lengths
+    heights = branch.joints @ up
+    down = -(steps @ up) / np.maximum(lengths, 1e-9)
+    hip = next((k for k in range(len(branch.path)) if down[k] > 0.7 and lengths[k] > 0.01), None)
+    if hip is None:
+        return None
+    heights = (heights - heights.min()) / max(heights[hip] - heights.min(), 1e-9)
+    ankle = None
+    for k in range(hip + 2, len(branch.path)):
+        turned = 1.0
+        if lengths[k] > 1e-6 and lengths[k - 1] > 1e-6:
+            turned = float(steps[k] @ steps[k - 1] / (lengths[k] * lengths[k - 1]))
+        if heights[k] < 0.15 or (heights[k] < 0.4 and turned < 0.9):
+            ankle = k
+            break
+    if ankle is None:
+        return None
+    along = np.concatenate([[0.0], np.cumsum(lengths)])
+    halves = {
+        k: (along[k] - along[hip]) / max(along[ankle] - along[hip], 1e-9) for k in range(hip + 1, ankle)
+    }
+    knee = min(halves, key=lambda k: abs(halves[k] - 0.5))
+    if not 0.25 < halves[knee] < 0.75:
+        return None
+    path = list(branch.path)
+    return {
+        "hip": path[hip:knee],
+        "knee": path[knee:ankle],
+        "ankle": path[ankle : ankle + 1],
+        "foot": path[ankle + 1 : ankle + 2],
+    }
+
+
+def _arm(shape: Shape, branch: Branch) -> dict[str, list[int]] | None:
+    """Collar, shoulder, elbow and wrist along an arm: upper arm and forearm are about equally long."""
+    path = list(branch.path)
+    along = np.concatenate([[0.0], np.cumsum(branch.lengths)])
+    fingers = [k for k in range(2, len(path)) if _has_fingers(shape, path[k])]
+    wrists = fingers[:1] or range(2, len(path))
+    best: tuple[float, int, int, int] | None = None
+    for wrist in wrists:
+        for shoulder in range(min(3, wrist - 1)):
+            for elbow in range(shoulder + 1, wrist):
+                upper, fore = along[elbow] - along[shoulder], along[wrist] - along[elbow]
+                if min(upper, fore) < 1e-3:
+                    continue
+                hand = max(along[-1] - along[wrist], 1e-3) / (upper + fore)
+                cost = (
+                    abs(np.log(upper / fore / _UPPER_TO_FOREARM))
+                    + 0.3 * abs(np.log(hand / 0.3)) * (not fingers)
+                    + 0.5 * max(0.0, (along[shoulder] - along[0]) / upper - 0.8)
+                    + 2.0 * max(0.0, 0.25 - abs(shape.offset(branch.joints[shoulder])) / (upper + fore))
+                )
+                if best is None or cost < best[0]:
+                    best = (float(cost), shoulder, elbow, wrist)
+    if best is None:
+        return None
+    _, shoulder, elbow, wrist = best
+    return {
+        "collar": path[:shoulder],
+        "shoulder": path[shoulder:elbow],
+        "elbow": path[elbow:wrist],
+        "wrist": path[wrist : wrist + 1],
+    }
+
+
+def _has_fingers(shape: Shape, bone: int) -> bool:
+    """Whether at least three chains of bones begin at a bone."""
+    chains = [child for child in shape.children[bone] if shape.children[child]]
+    return len(chains) >= 3
+
+
+def _front(shape: Shape, legs: Sequence[dict[str, list[int]]], up: np.ndarray) -> np.ndarray:
+    """(3,) which way the figure faces: where its toes point; else its knees; else as most rigs do."""
+    ahead = np.zeros(3)
+    for leg in legs:
+        ankle = leg["ankle"][0]
+        end = shape.heads[leg["foot"][0]] if leg["foot"] else shape.tails[ankle]
+        ahead += end - shape.heads[ankle]
+    across = np.zeros(3)
+    across[shape.side] = 1.0
+    ahead -= (ahead @ up) * up + (ahead @ across) * across
+    if np.linalg.norm(ahead) < 0.02:
+        ahead = np.zeros(3)
+        for leg in legs:
+            hip, knee, ankle = (shape.heads[leg[part][0]] for part in ("hip", "knee", "ankle"))
+            ahead += 2 * knee - hip - ankle
+        ahead -= (ahead @ up) * up + (ahead @ across) * across
+    if np.linalg.norm(ahead) < 0.01:
+        z_up = abs(up[2]) > 0.7
+        ahead = np.array([0.0, -1.0, 0.0]) if z_up else np.array([0.0, 0.0, 1.0])
+        ahead -= (ahead @ up) * up + (ahead @ across) * across
+        if np.linalg.norm(ahead) < 1e-6:
+            ahead = np.cross(across, up)
+    return ahead / np.linalg.norm(ahead)
