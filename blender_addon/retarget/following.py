@@ -77,7 +77,7 @@ def find_following(
     """
     bones = [rig.pose.bones[name] for name in controls]
     layer = context.view_layer
-    size = float(max(rig.dimensions) / max(rig.matrix_world.to_scale())) or 1.0
+    size = float(np.ptp([bone.head_local for bone in rig.data.bones], axis=0).max()) or 1.0
     random = np.random.default_rng(0)
     poses, bases = [], []
     with _let_loose(rig, bones):
@@ -91,20 +91,26 @@ def find_following(
             poses.append([np.array(bone.matrix) for bone in bones])
             bases.append([np.array(bone.matrix_basis) for bone in bones])
     ancestors = [_ancestors(bone, controls) for bone in bones]
-    along_armature = np.array([moves_along_armature(bone.bone) for bone in bones])
-    return following_of(np.array(poses), np.array(bases), ancestors, along_armature, size)
+    axes = np.array([location_axes(bone.bone) for bone in bones])
+    return following_of(np.array(poses), np.array(bases), ancestors, axes, size)
 
 
-def moves_along_armature(bone: bpy.types.Bone) -> bool:
-    """Whether a bone's location is along the armature's axes instead of its own."""
-    return not bone.use_local_location and bone.parent is None
+def location_axes(bone: bpy.types.Bone) -> np.ndarray:
+    """Axes (3, 3) of a bone's location channels, as columns, in its own axes at zero rotation.
+
+    They are its own unless Local Location is off: then they are its parent's.
+    """
+    if bone.use_local_location:
+        return np.eye(3)
+    rest = np.array(bone.matrix_local)[:3, :3]
+    return rest.T @ np.array(bone.parent.matrix_local)[:3, :3] if bone.parent else rest.T
 
 
 def following_of(
     poses: np.ndarray,
     bases: np.ndarray,
     ancestors: Sequence[Sequence[int]],
-    along_armature: np.ndarray,
+    axes: np.ndarray,
     size: float,
 ) -> Following:
     """Who follows whom, from a few random poses.
@@ -113,16 +119,14 @@ def following_of(
         poses: (P, B, 4, 4) the controls' matrices.
         bases: (P, B, 4, 4) their own channels in those poses.
         ancestors: of each control, the controls above it, the nearest first: they are tried first.
-        along_armature: (B,) of each control, see `moves_along_armature`.
+        axes: (B, 3, 3) of each control, see `location_axes`.
         size: of the rig.
     """
     count = poses.shape[1]
     turns = _rotations(poses)
     own = _rotations(bases)
     free_turns = turns @ own.transpose(0, 1, 3, 2)
-    # the location channels are along the control's axes at zero rotation
-    axes = np.where(along_armature[:, None, None], np.eye(3), free_turns)
-    places = poses[..., :3, 3] - np.einsum("pbij,pbj->pbi", axes, bases[..., :3, 3])
+    places = poses[..., :3, 3] - np.einsum("pbij,pbj->pbi", free_turns @ axes, bases[..., :3, 3])
 
     order: list[int] = []
     turns_with, sits_on = np.full(count, NOBODY), np.full(count, NOBODY)

@@ -245,8 +245,10 @@ def _check(
             for control in known:
                 name = rig.controls[control]
                 is_turn = np.array(target.pose.bones[name].matrix.to_quaternion())
-                cosine = abs(is_turn @ solved.pose.turns[number, control]) / np.linalg.norm(is_turn)
-                off = 2 * np.degrees(np.arccos(min(cosine, 1.0)))
+                wanted = solved.pose.turns[number, control]
+                is_turn = is_turn / np.linalg.norm(is_turn)
+                apart = min(np.linalg.norm(is_turn - wanted), np.linalg.norm(is_turn + wanted))
+                off = float(np.degrees(4 * np.arcsin(min(apart / 2, 1.0))))
                 if off > worst:
                     worst, culprit = off, name
     finally:

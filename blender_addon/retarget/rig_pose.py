@@ -35,13 +35,13 @@ class Channel:
         mode: "QUATERNION", "AXIS_ANGLE" or an order of Euler angles.
         locked: whether the rotation about x, y and z is locked.
         angles: (3,) what the Euler angles are now; locked ones stay.
-        along_armature: see `following.moves_along_armature`.
+        location_axes: (3, 3) see `following.location_axes`.
     """
 
     mode: str = QUATERNION
     locked: tuple[bool, bool, bool] = (False, False, False)
     angles: np.ndarray = field(default_factory=lambda: np.zeros(3))
-    along_armature: bool = False
+    location_axes: np.ndarray = field(default_factory=lambda: np.eye(3))
 
     def fit(self, turns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The values that give rotations, as far as the channels are free.
@@ -135,9 +135,8 @@ def pose_rig(
             places[:, control] = places[:, base] + matrix_from_quat(turns[:, base]) @ following.place[control]
         if control in goal_places and free is not None and base != NOBODY:
             shift = goal_places[control] - places[:, control]
-            if not channel.along_armature:
-                shift = np.einsum("tji,tj->ti", matrix_from_quat(free), shift)
-            pose.locations[control] = shift
+            axes = matrix_from_quat(free) @ channel.location_axes
+            pose.locations[control] = np.einsum("tji,tj->ti", axes, shift)
             places[:, control] = goal_places[control]
     pose.unknown = tuple(control for control in unknown if control in goals)
     return pose
@@ -149,6 +148,9 @@ def axis_angles(turns: np.ndarray) -> np.ndarray:
     angle = np.linalg.norm(vectors, axis=-1)
     axis = np.where(angle[:, None] > 1e-6, vectors / np.maximum(angle, 1e-6)[:, None], [0.0, 1.0, 0.0])
     values = np.concatenate([angle[:, None], axis], axis=1)
+    turned = np.flatnonzero(angle > 1e-6)
+    if len(turned):  # at rest before: about the axis that it begins to turn about
+        values[: turned[0], 1:] = values[turned[0], 1:]
     for frame in range(1, len(values)):
         if angle[frame] <= 1e-6:
             values[frame, 1:] = values[frame - 1, 1:]

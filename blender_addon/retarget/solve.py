@@ -29,6 +29,11 @@ from .way import Way, carried
 _SIDES = ("left", "right")
 _LEG = ("hip", "knee", "ankle", "foot")
 
+_TELLS = 0.03
+"""A knee or elbow this far from the straight line, in lengths of the lower limb, tells the plane of its
+bend.
+"""
+
 _POLE = 1.0
 """How far in front of a knee its pole goes, in lengths of the shin."""
 
@@ -274,7 +279,7 @@ def _pole(top: np.ndarray, middle: np.ndarray, end: np.ndarray, ahead: np.ndarra
     length = np.linalg.norm(middle - end, axis=1, keepdims=True)
     bent = np.linalg.norm(out, axis=1, keepdims=True) / length
     # nearly straight limbs do not tell their plane: fade to where the bone points
-    share = np.clip(bent / 0.1, 0, 1)
+    share = np.clip(bent / _TELLS, 0, 1)
     direction = share * out / np.maximum(bent * length, 1e-9) + (1 - share) * ahead
     direction = direction / np.maximum(np.linalg.norm(direction, axis=1, keepdims=True), 1e-9)
     return middle + _POLE * length * direction

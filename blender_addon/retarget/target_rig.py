@@ -10,7 +10,7 @@ import bpy
 import numpy as np
 
 from ..rotations import quat_from_matrix
-from .following import moves_along_armature
+from .following import location_axes
 from .mapping import ROLES, BoneMap
 from .options import Options
 from .problem import RetargetProblem
@@ -206,7 +206,7 @@ def _channel(bone: bpy.types.PoseBone) -> Channel:
             if len(bone.rotation_mode) == 3
             else bone.matrix_basis.to_quaternion().to_euler("XYZ")
         ),
-        along_armature=moves_along_armature(bone.bone),
+        location_axes=location_axes(bone.bone),
     )
 
 
