@@ -22,6 +22,7 @@ _REGISTERED = (
     *("person_pictures", "form_panel", "footage_operators"),
     *("setup_operators", "model_menus", "installation"),
     *("cleaning_properties", "cleaning_operators", "cleaning_panel"),
+    *("export.properties", "export.operators", "export.panel"),
 )
 
 

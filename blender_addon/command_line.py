@@ -4,6 +4,7 @@
     blender -b --command recover_motion recover CLIP --out FOLDER
     blender -b --command recover_motion batch FOLDER --out FOLDER
     blender -b --command recover_motion import FILE...
+    blender -b FILE.blend --command recover_motion export --format fbx --out FOLDER
 
 Exit codes are those of the backend's own command: 0 done, 2 bad call, 3 bad or empty input, 4 nobody found,
 5 missing model file, 130 cancelled, 1 anything else. A batch ends with the worst of its clips', in the order
@@ -22,6 +23,7 @@ import bpy
 
 from .backend_location import BackendProblem
 from .backend_setup import addon_version
+from .export import command as export_command
 from .headless_record import Outcome, Report, worst
 from .headless_recover import BatchProblem, choices_of, clips_of, recover_clips, summary
 from .headless_scene import SaveProblem, Scenes, bring_in, save
@@ -122,6 +124,10 @@ def _import(options: argparse.Namespace, report: Report) -> None:
     outcome.seconds = round(time.monotonic() - started, 2)
 
 
+def _export(options: argparse.Namespace, report: Report) -> None:
+    export_command.run(options, report, _say)
+
+
 # --- the parser
 
 _NOT_ASKED = ("action", "command", "is_batch", "json")
@@ -155,6 +161,10 @@ def _parser() -> argparse.ArgumentParser:
     bring.add_argument("--body", type=Path, help="body file, when it is not beside the motion")
     bring.add_argument("--start-frame", type=int, help="scene frame of the clip's first frame")
     bring.set_defaults(action=_import)
+
+    export = commands.add_parser("export", help="export characters to files for other programs")
+    export_command.add_arguments(export)
+    export.set_defaults(action=_export)
 
     for command in (recover, batch):
         _add_recovery(command)

@@ -24,6 +24,12 @@ TURNS_FOOTAGE = bpy.app.version >= (4, 5, 0)
 RELATIVE_PATH = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()
 """Options of a path property that may be relative to the file; 4.5 began to ask for it."""
 
+USD_TEXTURES = {"export_textures_mode": "NEW"} if bpy.app.version >= (4, 5, 0) else {"export_textures": True}
+"""Settings of the USD exporter that put textures beside the file; 4.5 renamed them, 5.0 dropped the old name."""
+
+GLTF_INTO_SCENE = {"import_scene_as_collection": False} if bpy.app.version >= (4, 5, 0) else {}
+"""Settings of the glTF importer that leave out a collection of its own; 4.5 began to make one."""
+
 NAME_BYTES = 63
 """Bytes of UTF-8 in the longest name of a data-block (4.x; 5.0 allows more)."""
 
@@ -51,6 +57,15 @@ class Placed:
         slots = list(action.slots) if HAS_SLOTS else []
         named = [slot for slot in slots if slot.name_display == slot_name]
         return cls(action, [*named, *slots, None][0])
+
+    @classmethod
+    def with_identifier(cls, action: bpy.types.Action, identifier: str) -> Placed:
+        """An action in its slot of that identifier; without a slot when it has no such slot.
+
+        Unlike the name, the identifier tells the slot of an object from that of its data.
+        """
+        slots = action.slots if HAS_SLOTS else ()
+        return cls(action, next((slot for slot in slots if slot.identifier == identifier), None))
 
     def curves(self) -> list[bpy.types.FCurve]:
         """The curves that the data-block uses."""

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The stand-in: an armature with its skins in a scene of its own, keyed at every frame, to be exported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import bpy
+import numpy as np
+from mathutils import Matrix
+
+from ..compat import Channels
+from ..curves import write_curves
+from ..edit_mode import edit_mode
+from ..retarget.mapping import RigBone
+from .baked_pose import Placement, even_scale, keys_of_bones, rest_matrix
+from .kept_bones import in_order, kept_bones
+from .names import called
+from .sampling import Sampled, scene_of
+from .skins import add_skin, bone_that_carries
+
+_SLOT = "Exported"
+
+_STILL = 1e-6
+"""Locations (in units of the stand-in) and scales (beside 1) that are less are not keyed."""
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """What is exported in a character's place.
+
+    Attributes:
+        scene: its scene; frame rate and range are those of the export.
+        armature: at the origin.
+        meshes: the skins.
+        bones: names of its bones.
+        moves: whether any bone but a root moves out of its socket, or any is scaled.
+    """
+
+    scene: bpy.types.Scene
+    armature: bpy.types.Object
+    meshes: tuple[bpy.types.Object, ...]
+    bones: tuple[str, ...]
+    moves: bool
+
+
+@contextmanager
+def stand_in(
+    context: bpy.types.Context,
+    armature: bpy.types.Object,
+    meshes: Sequence[bpy.types.Object],
+    sampled: Sampled,
+    placement: Placement,
+    *,
+    deform_only: bool,
+    name: str,
+) -> Iterator[StandIn]:
+    """Make the stand-in of a character; it is gone after the block, with all that belongs to it.
+
+    Args:
+        context: a window is not needed.
+        armature: the character.
+        meshes: its skins that are to be exported.
+        sampled: where its bones are.
+        placement: units and axes of the stand-in.
+        deform_only: leave out bones that deform nothing.
+        name: of the armature object in the file.
+    """
+    made: list[bpy.types.ID] = []
+    with scene_of([], context.scene, sampled.range, sampled.action) as scene:
+        try:
+            rest = rest_matrix(sampled.armature[0], placement)
+            carriers = frozenset(filter(None, map(bone_that_carries, meshes)))
+            parents = _parents(armature, deform_only=deform_only, weighted=carriers)
+            thing = _bones(context, scene, armature, rest, parents, made)
+            moves = _key(thing, sampled, placement, parents, made)
+            skins = [
+                add_skin(scene, thing, armature, mesh, sampled, Matrix(rest.tolist()), parents, made)
+                for mesh in meshes
+            ]
+            wanted = [(thing, bpy.data.objects, name), (thing.data, bpy.data.armatures, armature.data.name)]
+            for skin, mesh in zip(skins, meshes, strict=True):
+                wanted.append((skin, bpy.data.objects, mesh.name))
+                wanted.append((skin.data, bpy.data.meshes, mesh.data.name))
+            for one in (thing, *skins):
+                one.select_set(True, view_layer=scene.view_layers[0])
+            scene.view_layers[0].objects.active = thing
+            scene.frame_set(sampled.range[0])
+            with called(wanted):
+                yield StandIn(scene, thing, tuple(skins), tuple(parents), moves)
+        finally:
+            bpy.data.batch_remove(made)
+
+
+def in_scene(
+    context: bpy.types.Context, scene: bpy.types.Scene, active: bpy.types.Object | None = None
+) -> object:
+    """An override (`with`) for Blender's operators to work in a scene that no window shows.
+
+    Args:
+        context: the present one.
+        scene: where to work; its selection counts.
+        active: the active object.
+    """
+    layer = scene.view_layers[0]
+    chosen = list(layer.objects.selected)
+    place = {
+        "scene": scene,
+        "view_layer": layer,
+        "collection": scene.collection,
+        "layer_collection": layer.layer_collection,
+        "active_object": active,
+        "object": active,
+        "selected_objects": chosen,
+        "selected_editable_objects": chosen,
+        "edit_object": None,
+        "mode": "OBJECT",
+    }
+    if context.window is None and context.window_manager.windows:
+        place["window"] = context.window_manager.windows[0]
+    return context.temp_override(**place)
+
+
+def _parents(armature: bpy.types.Object, *, deform_only: bool, weighted: frozenset[str]) -> dict[str, str]:
+    """The bones to export with their parents, parents before their children."""
+    bones = armature.data.bones
+    if deform_only and any(bone.use_deform for bone in bones):
+        ordered = sorted(bones, key=lambda bone: len(bone.parent_recursive))
+        rig = [
+            RigBone(
+                bone.name,
+                bone.parent.name if bone.parent else "",
+                tuple(bone.head_local),
+                tuple(bone.tail_local),
+                bone.use_deform,
+            )
+            for bone in ordered
+        ]
+        parents = kept_bones(rig, weighted)
+    else:
+        parents = {bone.name: bone.parent.name if bone.parent else "" for bone in bones}
+    return {name: parents[name] for name in in_order(parents)}
+
+
+def _bones(
+    context: bpy.types.Context,
+    scene: bpy.types.Scene,
+    armature: bpy.types.Object,
+    rest: np.ndarray,
+    parents: Mapping[str, str],
+    made: list[bpy.types.ID],
+) -> bpy.types.Object:
+    """The stand-in's armature at rest, without constraints or drivers."""
+    data = armature.data.copy()
+    made.append(data)
+    data.animation_data_clear()
+    data.pose_position = "POSE"
+    data.transform(Matrix(rest.tolist()))
+    thing = bpy.data.objects.new("recover_motion.stand_in", data)
+    made.append(thing)
+    scene.collection.objects.link(thing)
+    with in_scene(context, scene, thing), edit_mode(bpy.context, thing):
+        bones = data.edit_bones
+        for bone in list(bones):
+            bone.use_connect = False  # a connected bone cannot be keyed out of its socket
+            if bone.name not in parents:
+                bones.remove(bone)
+        for name, parent in parents.items():
+            bones[name].parent = bones[parent] if parent else None
+    for bone in data.bones:
+        bone.use_inherit_rotation = True
+        bone.inherit_scale = "FULL"
+        bone.use_local_location = True
+        bone.hide = False
+    for bone in thing.pose.bones:
+        bone.rotation_mode = "QUATERNION"
+    return thing
+
+
+def _key(
+    thing: bpy.types.Object,
+    sampled: Sampled,
+    placement: Placement,
+    parents: Mapping[str, str],
+    made: list[bpy.types.ID],
+) -> bool:
+    """Key the bones at every frame; returns whether any but a root moves out of its socket, or is scaled."""
+    names = list(parents)
+    where = {name: index for index, name in enumerate(sampled.names)}
+    rest = np.array([thing.data.bones[name].matrix_local for name in names], np.float64)
+    keys = keys_of_bones(
+        sampled.bones[:, [where[name] for name in names]],
+        even_scale(sampled.armature[0]) or 1.0,
+        placement,
+        rest,
+        [names.index(parents[name]) if parents[name] else -1 for name in names],
+    )
+    channels = Channels(thing, sampled.action, _SLOT)
+    channels.action.use_fake_user = False
+    made.append(channels.action)
+    moves = False
+    for index, name in enumerate(names):
+        path = f'pose.bones["{bpy.utils.escape_identifier(name)}"].'
+        locations, scales = keys.locations[:, index], keys.scales[:, index]
+        write_curves(channels, f"{path}rotation_quaternion", name, sampled.frames, keys.quats[:, index])
+        if np.abs(locations).max() > _STILL or not parents[name]:
+            write_curves(channels, f"{path}location", name, sampled.frames, locations)
+        if np.abs(scales - 1).max() > _STILL:
+            write_curves(channels, f"{path}scale", name, sampled.frames, scales)
+        out = np.abs(locations).max() > 1e-4 * placement.unit and bool(parents[name])
+        moves |= bool(out or np.abs(scales - 1).max() > 1e-3)
+    return moves
