@@ -47,11 +47,11 @@ class _Limits:
 
 
 _LIMITS = {
-    "AUTOMATIC": _Limits(low=0.03, near=0.05, slow=0.3, calm=0.55),
-    "ALWAYS": _Limits(low=0.03, near=0.05, slow=1.0, calm=1.3),
+    "AUTOMATIC": _Limits(low=0.05, near=0.07, slow=0.25, calm=0.3),
+    "ALWAYS": _Limits(low=0.05, near=0.07, slow=1.0, calm=1.0),
 }
 
-_LOOK = 0.12
+_LOOK = 0.16
 """Speeds and heights are told after smoothing of this strength; seconds."""
 
 _AROUND = 1.0
@@ -62,6 +62,9 @@ _UNEVEN = 0.06
 
 _HIGHEST = 0.3
 """So high above the clip's lowest a foot stands on no floor that it could be put on; metres."""
+
+_RISEN = 0.02
+"""What has risen by this much from where it was for most of a contact has left the floor; metres."""
 
 _GAP = 0.1
 """Contacts with shorter gaps are one; seconds."""
@@ -92,7 +95,8 @@ def find_contacts(points: np.ndarray, fps: float, mode: Literal["AUTOMATIC", "AL
     found = np.zeros(height.shape, bool)
     for side in (0, 1):
         for part in (0, 1):
-            found[:, side, part] = _spans(certain[:, side, part], possible[:, side, part], fps)
+            one = _spans(certain[:, side, part], possible[:, side, part], fps)
+            found[:, side, part] = _without_rise(one, height[:, side, part], fps)
         _join(found[:, side], fps)
     return Contacts(heel=found[..., 0], ball=found[..., 1])
 
@@ -124,10 +128,28 @@ def _spans(certain: np.ndarray, possible: np.ndarray, fps: float) -> np.ndarray:
     for start, end in runs(possible):
         found[start:end] = certain[start:end].any()
     for start, end in runs(~found):
-        if 0 < start and end < len(found) and end - start < _GAP * fps:
+        if start > 0 and end < len(found) and end - start < _GAP * fps:
             found[start:end] = True
     for start, end in runs(found):
-        whole = 0 < start and end < len(found)  # at the clip's ends the rest of it may be cut off
+        whole = start > 0 and end < len(found)  # at the clip's ends the rest of it may be cut off
+        if whole and end - start < _SHORTEST * fps:
+            found[start:end] = False
+    return found
+
+
+def _without_rise(found: np.ndarray, height: np.ndarray, fps: float) -> np.ndarray:
+    """Contacts (T,) without the frames at their ends in which the point still comes down or rises already.
+
+    Which is told from the point's own height at the time: what all of a foot is lifted by does not matter.
+    """
+    found = found.copy()
+    for start, end in runs(found):
+        span = height[start:end]
+        down = np.flatnonzero(span < np.quantile(span, 0.4) + _RISEN)
+        found[start : start + down[0]] = False
+        found[start + down[-1] + 1 : end] = False
+    for start, end in runs(found):
+        whole = start > 0 and end < len(found)
         if whole and end - start < _SHORTEST * fps:
             found[start:end] = False
     return found
@@ -136,7 +158,7 @@ def _spans(certain: np.ndarray, possible: np.ndarray, fps: float) -> np.ndarray:
 def _join(found: np.ndarray, fps: float) -> None:
     """Close short gaps (T, 2) between a heel's and a ball's contact: there the foot rolls over the sole."""
     for start, end in runs(~found.any(axis=1)):
-        if 0 < start and end < len(found) and end - start < _GAP * fps:
+        if start > 0 and end < len(found) and end - start < _GAP * fps:
             middle = (start + end) // 2
             before, after = found[start - 1].copy(), found[end].copy()
             found[start : middle + 1] |= before

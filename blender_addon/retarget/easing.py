@@ -17,14 +17,20 @@ def runs(mask: np.ndarray) -> list[Span]:
     return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
 
 
-def slope(values: np.ndarray) -> np.ndarray:
-    """Slope (K,) per frame of the straight line through values (n, K) of consecutive frames."""
-    time = np.arange(len(values)) - (len(values) - 1) / 2
-    return time @ values / max(time @ time, 1.0)
+def slopes(values: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """Slopes (N, K) per frame of the straight lines through values (N, n, K) of n consecutive frames each.
+
+    Args:
+        values: (N, n, K).
+        there: (N, n) which frames count; at least one.
+    """
+    time = np.arange(values.shape[1]) * 1.0
+    time = (time - (time * there).sum(axis=1, keepdims=True) / there.sum(axis=1, keepdims=True)) * there
+    return np.einsum("nt,ntk->nk", time, values) / np.maximum((time**2).sum(axis=1), 1e-12)[:, None]
 
 
 def faded(
-    values: np.ndarray, spans: Sequence[Span], slopes: Sequence[tuple[np.ndarray, np.ndarray]], fade: int
+    values: np.ndarray, spans: Sequence[Span], changes: np.ndarray, fade: int
 ) -> np.ndarray:
     """Values that hold within spans, let out to zero and back in between.
 
@@ -35,12 +41,12 @@ def faded(
     Args:
         values: (T, K), used within the spans only.
         spans: where they hold, in order and apart.
-        slopes: for each span, change per frame (K,) with which it begins and with which it ends.
+        changes: (spans, 2, K) change per frame with which each begins and ends.
         fade: frames.
     """
     count = len(values)
     out = np.zeros_like(values)
-    for number, ((start, end), (first, last)) in enumerate(zip(spans, slopes, strict=True)):
+    for number, ((start, end), (first, last)) in enumerate(zip(spans, changes, strict=True)):
         out[start:end] += values[start:end]
         before = spans[number - 1][1] - 1 if number else start - fade
         length = min(fade, start - before)

@@ -145,6 +145,10 @@ def robust_mean(points: np.ndarray) -> np.ndarray:
     """The place (K,) with the least sum of distances to points (N, K): a few far ones hardly matter."""
     place = points.mean(axis=0)
     for _ in range(15):  # Weiszfeld's steps; within 2 mm all points weigh alike
-        weight = 1 / np.maximum(np.linalg.norm(points - place, axis=1), 2e-3)
-        place = weight @ points / weight.sum()
+        away = points - place
+        weight = 1 / np.maximum(np.sqrt(np.einsum("nk,nk->n", away, away)), 2e-3)
+        step = weight @ away / weight.sum()
+        place = place + step
+        if step @ step < 1e-12:
+            break
     return place

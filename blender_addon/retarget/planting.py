@@ -18,7 +18,7 @@ import numpy as np
 from ..leg_pose import turned
 from ..rotations import quat_from_rotvec, quat_inverse, quat_multiply, rotvec_from_quat
 from .contacts import Contacts
-from .easing import Span, faded, kept_above, runs, slope
+from .easing import Span, faded, kept_above, runs, slopes
 from .foot_places import BALL_ONLY, FLAT, HEEL_ONLY, FootPlaces, find_places
 from .leg_ik import arc, bent_to, knee_hinge
 from .legs import UP, LegMotion, Soles, rolling_soles
@@ -33,14 +33,20 @@ _AROUND = 0.25
 _FARTHEST = 0.12
 """A foot that slides farther than this share of the leg from its place has gone on to another one."""
 
-_SOFT = 0.995
-"""Legs are stretched to this share of their length at most, or as far as the motion had them."""
+_SOFT = 0.99
+"""Legs are stretched to this share of their length at most: any farther, the knee snaps straight and back."""
+
+_AS_IT_WAS = 0.01
+"""A leg whose ankle is moved by less than about this share of its length may be as straight as it was."""
 
 _LOWEST = 0.15
 """The pelvis is lowered by this share of the leg's length at most."""
 
 _QUICKEST = 1.0
 """A correction of a place begins or ends with this speed at most; metres a second for a leg of 0.85 m."""
+
+_RISE = np.radians(30)
+"""A heel that is up already goes up by this much more at most where the leg is too short."""
 
 _TIPPED = np.radians(30)
 """A foot in the air is turned by this much at most to keep its ends out of the floor."""
@@ -101,7 +107,7 @@ def plant_feet(
     for foot in feet:
         foot.plant()
     goal = np.stack([foot.ankle for foot in feet], axis=1)
-    farthest = np.maximum(np.linalg.norm(motion.ankle - motion.hip, axis=-1), _SOFT * leg)
+    farthest = _farthest(motion.hip, motion.ankle, goal, leg)
     root_shift = np.zeros((count, 3))
     root_shift[:, 2] = -_lowering(motion.hip, goal, farthest, leg, max(round(_AROUND * fps), 1))
     moved = root_shift[:, None]
@@ -152,6 +158,7 @@ class _Foot:
         fps: float,
         leg: float,
     ) -> None:
+        self.hip = motion.hip[:, side]
         self.turn, self.toe, self.ankle = motion.foot[:, side], motion.toe[:, side], motion.ankle[:, side]
         self.has_toes, self.floor, self.leg = motion.has_toes, floor, leg
         self.heel, self.ball = soles.heel[side], soles.ball[side]
@@ -180,6 +187,7 @@ class _Foot:
         before = self.turn
         self._lie_flat()
         self._tip_in_contact()
+        self._rise_to_reach()
         self._stay()
         self._keep_out_of_floor(state > 0)
         # what the foot turned, its toes turn too
@@ -191,13 +199,13 @@ class _Foot:
 
     def _lie_flat(self) -> None:
         """Turn the foot flat where heel and ball are on the floor."""
-        flat = runs(self.places.state == FLAT)
 
-        def off(frames: slice, at: int) -> np.ndarray:
-            goal = self._flat(np.append(self.places.heading[at], 0.0))
-            return rotvec_from_quat(quat_multiply(goal, quat_inverse(self.turn[frames])))
+        def off(frames: np.ndarray, at: np.ndarray) -> np.ndarray:
+            facing = np.append(self.places.heading[at], np.zeros((len(at), 1)), axis=1)
+            return rotvec_from_quat(quat_multiply(self._flat(facing), quat_inverse(self.turn[frames])))
 
-        self.turn = quat_multiply(quat_from_rotvec(self._eased(off, flat, np.inf)), self.turn)
+        correction = self._eased(off, self.places.state == FLAT, np.inf)
+        self.turn = quat_multiply(quat_from_rotvec(correction), self.turn)
 
     def _tip_in_contact(self) -> None:
         """Tip the foot about the point that is on the floor where its other end is under the floor."""
@@ -207,42 +215,69 @@ class _Foot:
         down = np.where(state == BALL_ONLY, np.maximum(-low, 0), 0)
         self._tip(kept_above(up, self.around, state == FLAT) - kept_above(down, self.around, state == FLAT))
 
+    def _rise_to_reach(self) -> None:
+        """Raise the heel more, where it is up, where the leg is too short for the ball of the foot's place.
+
+        That is what people do. It comes gradually after the foot was flat; the pelvis is lowered by the rest.
+        """
+        state = self.places.state
+        up = state == BALL_ONLY
+        if not up.any():
+            return
+        place = np.concatenate([self.places.ball, np.full((len(state), 1), self.floor)], axis=1)
+        from_ball = -turned(self.turn, self.ball)
+        axis = np.cross(UP, self._facing(self.turn))  # the heel rises about it
+        far = _farthest(self.hip, self.ankle, place + from_ball, self.leg)
+        angle = np.zeros(len(state))
+        for _ in range(3):  # Newton's steps
+            ankle = place + turned(quat_from_rotvec(axis * angle[:, None]), from_ball)
+            away = ankle - self.hip
+            now = np.linalg.norm(away, axis=-1)
+            change = np.sum(np.cross(axis, ankle - place) * away, axis=-1) / np.maximum(now, 1e-9)
+            helps = up & (change < -0.1 * self.length)
+            step = np.where(helps, (now - far) / np.where(helps, -change, 1), 0)
+            angle = np.clip(angle + step, 0, _RISE)
+        eased = np.minimum(_frames_to((state == FLAT) | (state == HEEL_ONLY)) / self.fade, 1)
+        self._tip(-kept_above(angle, self.around) * eased**2 * (3 - 2 * eased))
+
     def _stay(self) -> None:
         """Move the ankle such that the points on the floor stay in place."""
         places = self.places
 
-        def off(frames: slice, at: int) -> np.ndarray:
-            on_heel = places.state[at] != BALL_ONLY
-            point = self.heel if on_heel else self.ball
-            place = np.append((places.heel if on_heel else places.ball)[at], self.floor)
+        def off(frames: np.ndarray, at: np.ndarray) -> np.ndarray:
+            on_heel = (places.state[at] != BALL_ONLY)[:, None]
+            point = np.where(on_heel, self.heel, self.ball)
+            place = np.where(on_heel, places.heel[at], places.ball[at])
+            place = np.append(place, np.full((len(at), 1), self.floor), axis=1)
             return place - turned(self.turn[frames], point) - self.ankle[frames]
 
         quickest = _QUICKEST * self.leg / 0.85 / self.fps
-        self.ankle = self.ankle + self._eased(off, places.steps(), quickest)
+        self.ankle = self.ankle + self._eased(off, places.state > 0, quickest)
 
     def _eased(
-        self, off: Callable[[slice, int], np.ndarray], spans: list[Span], quickest: float
+        self, off: Callable[[np.ndarray, np.ndarray], np.ndarray], holds: np.ndarray, quickest: float
     ) -> np.ndarray:
-        """A correction (T, 3) that is `off` within spans and fades around them.
+        """A correction (T, 3) that is `off` where it holds and fades around that.
 
         Args:
-            off: correction (n, 3) of frames, as if what holds at the frame `at` held for them.
-            spans: where it holds.
+            off: correction (n, 3) of frames (n,), as if what holds at the frames `at` (n,) held for them.
+            holds: (T,) where it holds.
             quickest: greatest change per frame with which it begins and ends.
         """
-        values, slopes = np.zeros((len(self.turn), 3)), []
-        for start, end in spans:
-            edges = np.flatnonzero(np.diff(self.places.state[start:end])) + start + 1
-            bounds = [start, *edges.tolist(), end]
-            for first, last in zip(bounds, bounds[1:], strict=False):
-                values[first:last] = off(slice(first, last), first)
-            both = []
-            for edge in (start, end - 1):
-                near = slice(max(edge - 2, 0), edge + 3)
-                change = slope(off(near, edge))
-                both.append(change * min(1.0, quickest / max(float(np.linalg.norm(change)), 1e-12)))
-            slopes.append((both[0], both[1]))
-        return faded(values, spans, slopes, self.fade)
+        count, spans = len(holds), runs(holds)
+        values = np.zeros((count, 3))
+        if not spans:
+            return values
+        inside = np.flatnonzero(holds)
+        values[inside] = off(inside, inside)
+        edges = np.array([(start, end - 1) for start, end in spans]).ravel()
+        near = edges[:, None] + np.arange(-2, 3)
+        there = (near >= 0) & (near < count)
+        around = off(np.clip(near, 0, count - 1).ravel(), np.repeat(edges, 5)).reshape(-1, 5, 3)
+        change = slopes(around, there)
+        size = np.linalg.norm(change, axis=-1, keepdims=True)
+        change *= np.minimum(1, quickest / np.maximum(size, 1e-12))
+        return faded(values, spans, change.reshape(-1, 2, 3), self.fade)
 
     def _keep_out_of_floor(self, stands: np.ndarray) -> None:
         """Tip and lift the foot in the air by what it is under the floor."""
@@ -270,7 +305,7 @@ class _Foot:
         level = self._yaw(self._facing(self.turn))
         flat = quat_multiply(_pitched(turned(level, self.tip), pitch, self._facing(self.turn)), level)
         off = rotvec_from_quat(quat_multiply(flat, quat_inverse(self.toe)))
-        correction = self._eased(lambda frames, _: off[frames], runs(stands), np.inf)
+        correction = self._eased(lambda frames, _: off[frames], stands, np.inf)
         self.toe = quat_multiply(quat_from_rotvec(correction), self.toe)
 
         tip = turned(self.toe, self.tip)
@@ -318,6 +353,15 @@ class _Foot:
         self.turn = quat_multiply(_pitched(sole, pitch, self._facing(self.turn)), self.turn)
 
 
+def _frames_to(mask: np.ndarray) -> np.ndarray:
+    """Frames (T,) from each to the nearest that a mask has; many where it has none."""
+    frames, places = np.arange(len(mask)), np.flatnonzero(mask)
+    if not len(places):
+        return np.full(len(mask), len(mask) + 1000)
+    after = np.minimum(np.searchsorted(places, frames), len(places) - 1)
+    return np.minimum(np.abs(places[after] - frames), np.abs(frames - places[np.maximum(after - 1, 0)]))
+
+
 def _pitched(vector: np.ndarray, pitch: np.ndarray, facing: np.ndarray) -> np.ndarray:
     """Turns (T, 4) that bring vectors (T, 3) to a pitch (T,), each within its upright plane.
 
@@ -343,6 +387,13 @@ def _lengths(motion: LegMotion) -> np.ndarray:
     upper = np.linalg.norm(motion.knee - motion.hip, axis=-1)
     lower = np.linalg.norm(motion.ankle - motion.knee, axis=-1)
     return (upper + lower).mean(axis=0)
+
+
+def _farthest(hip: np.ndarray, before: np.ndarray, goal: np.ndarray, leg: np.ndarray | float) -> np.ndarray:
+    """How far (...) a hip (..., 3) may be from its ankle's goal (..., 3), for the ankle that was at `before`."""
+    was = np.linalg.norm(before - hip, axis=-1)
+    moved = np.linalg.norm(goal - before, axis=-1)
+    return _SOFT * leg + np.maximum(was - _SOFT * leg, 0) * np.exp(-((moved / (_AS_IT_WAS * leg)) ** 2))
 
 
 def _lowering(
