@@ -106,7 +106,7 @@ def read_source(
     Raises:
         RetargetProblem: bones are missing, there is no motion, or none in these frames.
     """
-    missing = [name for name in JOINT_NAMES if name not in armature.pose.bones]
+    missing = [name for name in JOINT_NAMES if name not in armature.data.bones]
     if missing:
         raise RetargetProblem(
             f"{armature.name} is not a recovered body: it has no bone {missing[0]}. Choose an imported one."
