@@ -47,7 +47,7 @@ class _Limits:
 
 
 _LIMITS = {
-    "AUTOMATIC": _Limits(low=0.05, near=0.07, slow=0.25, calm=0.3),
+    "AUTOMATIC": _Limits(low=0.04, near=0.06, slow=0.25, calm=0.3),
     "ALWAYS": _Limits(low=0.05, near=0.07, slow=1.0, calm=1.0),
 }
 

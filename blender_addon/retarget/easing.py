@@ -68,37 +68,35 @@ def _let_out(value: np.ndarray, change: np.ndarray, step: np.ndarray, length: in
 def kept_above(need: np.ndarray, radius: int, held: np.ndarray | None = None) -> np.ndarray:
     """A curve that is nowhere under `need` and rises and falls gently around it.
 
-    Each frame takes the mean of its neighbours' highest needs. Near held frames fewer neighbours count, so
-    that there the curve is `need` itself.
+    Each frame takes the mean of its neighbours' highest needs. Towards held frames what that has above the need
+    fades away.
 
     Args:
         need: (T,) at least 0.
-        radius: neighbours to either side that a need reaches.
+        radius: frames to either side that a need reaches.
         held: (T,) frames where nothing but `need` is allowed.
     """
-    count = len(need)
-    reach = np.full(count, radius)
-    if held is not None and held.any():
-        frames, places = np.arange(count), np.flatnonzero(held)
-        after = np.searchsorted(places, frames)
-        to_next = np.where(after < len(places), places[np.minimum(after, len(places) - 1)] - frames, count)
-        to_last = np.where(after > 0, frames - places[np.maximum(after - 1, 0)], count)
-        # one less: the frame beside a held one may not see beyond itself either
-        reach = np.clip(np.minimum(to_next, to_last) - 1, 0, radius)
-    if radius < 1 or not need.any():
+    count, half = len(need), radius // 2
+    if half < 1 or not need.any():
         return need.copy()
-    highest = np.array(need)
-    for step in range(1, min(radius, count - 1) + 1):
-        allowed = step <= reach
-        highest[step:] = np.where(allowed[step:], np.maximum(highest[step:], need[:-step]), highest[step:])
-        highest[:-step] = np.where(allowed[:-step], np.maximum(highest[:-step], need[step:]), highest[:-step])
-    # a frame's mean goes over half of its reach: each of those neighbours has seen this frame's own need
-    half = reach // 2
-    total, weights = np.array(highest), np.ones(count)
-    for step in range(1, min(radius // 2, count - 1) + 1):
-        weight = np.where(step <= half, 0.5 + 0.5 * np.cos(np.pi * step / (half + 1)), 0.0)
-        total[step:] += weight[step:] * highest[:-step]
-        weights[step:] += weight[step:]
-        total[:-step] += weight[:-step] * highest[step:]
-        weights[:-step] += weight[:-step]
-    return np.maximum(total / weights, need)
+    # the highest within half the radius, and the mean of those within the other half: each of these has seen
+    # the frame's own need
+    padded = np.pad(need, 2 * half)
+    highest = np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1).max(axis=1)
+    bell = 1 + np.cos(np.pi * np.arange(-half, half + 1) / (half + 1))
+    inside = np.pad(np.ones(count), half)
+    highest *= inside
+    above = np.convolve(highest, bell, "valid") / np.convolve(inside, bell, "valid")
+    if held is not None:
+        share = np.minimum(frames_to(held) / radius, 1)
+        above = need + share**2 * (3 - 2 * share) * (above - need)
+    return np.maximum(above, need)
+
+
+def frames_to(mask: np.ndarray) -> np.ndarray:
+    """Frames (T,) from each to the nearest that a mask has; more than any clip has where it has none."""
+    frames, places = np.arange(len(mask)), np.flatnonzero(mask)
+    if not len(places):
+        return np.full(len(mask), np.iinfo(np.int32).max)
+    after = np.minimum(np.searchsorted(places, frames), len(places) - 1)
+    return np.minimum(np.abs(places[after] - frames), np.abs(frames - places[np.maximum(after - 1, 0)]))

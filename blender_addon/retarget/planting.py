@@ -18,7 +18,7 @@ import numpy as np
 from ..leg_pose import turned
 from ..rotations import quat_from_rotvec, quat_inverse, quat_multiply, rotvec_from_quat
 from .contacts import Contacts
-from .easing import Span, faded, kept_above, runs, slopes
+from .easing import Span, faded, frames_to, kept_above, runs, slopes
 from .foot_places import BALL_ONLY, FLAT, HEEL_ONLY, FootPlaces, find_places
 from .leg_ik import arc, bent_to, knee_hinge
 from .legs import UP, LegMotion, Soles, rolling_soles
@@ -213,7 +213,8 @@ class _Foot:
         low = -self._pitch()  # how far the ball is under the heel, as an angle
         up = np.where(state == HEEL_ONLY, np.maximum(low, 0), 0)
         down = np.where(state == BALL_ONLY, np.maximum(-low, 0), 0)
-        self._tip(kept_above(up, self.around, state == FLAT) - kept_above(down, self.around, state == FLAT))
+        with_heel, with_ball = (state & HEEL_ONLY) > 0, (state & BALL_ONLY) > 0
+        self._tip(kept_above(up, self.around, with_ball) - kept_above(down, self.around, with_heel))
 
     def _rise_to_reach(self) -> None:
         """Raise the heel more, where it is up, where the leg is too short for the ball of the foot's place.
@@ -237,7 +238,7 @@ class _Foot:
             helps = up & (change < -0.1 * self.length)
             step = np.where(helps, (now - far) / np.where(helps, -change, 1), 0)
             angle = np.clip(angle + step, 0, _RISE)
-        eased = np.minimum(_frames_to((state == FLAT) | (state == HEEL_ONLY)) / self.fade, 1)
+        eased = np.minimum(frames_to((state & HEEL_ONLY) > 0) / self.fade, 1)
         self._tip(-kept_above(angle, self.around) * eased**2 * (3 - 2 * eased))
 
     def _stay(self) -> None:
@@ -351,15 +352,6 @@ class _Foot:
         sole = turned(self.turn, self.ball - self.heel)
         pitch = np.clip(self._pitch() + angle, -np.pi / 2, np.pi / 2)
         self.turn = quat_multiply(_pitched(sole, pitch, self._facing(self.turn)), self.turn)
-
-
-def _frames_to(mask: np.ndarray) -> np.ndarray:
-    """Frames (T,) from each to the nearest that a mask has; many where it has none."""
-    frames, places = np.arange(len(mask)), np.flatnonzero(mask)
-    if not len(places):
-        return np.full(len(mask), len(mask) + 1000)
-    after = np.minimum(np.searchsorted(places, frames), len(places) - 1)
-    return np.minimum(np.abs(places[after] - frames), np.abs(frames - places[np.maximum(after - 1, 0)]))
 
 
 def _pitched(vector: np.ndarray, pitch: np.ndarray, facing: np.ndarray) -> np.ndarray:
