@@ -22,6 +22,8 @@ _REGISTERED = (
     *("person_pictures", "form_panel", "footage_operators"),
     *("setup_operators", "model_menus", "installation"),
     *("cleaning_properties", "cleaning_operators", "cleaning_panel"),
+    *("retarget.properties", "retarget.list_operators", "retarget.preset_operators", "retarget.operators"),
+    *("retarget.preview", "retarget.preview_operators", "retarget.batch_operators", "retarget.panel"),
     *("export.properties", "export.operators", "export.panel"),
 )
 

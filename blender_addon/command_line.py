@@ -4,6 +4,7 @@
     blender -b --command recover_motion recover CLIP --out FOLDER
     blender -b --command recover_motion batch FOLDER --out FOLDER
     blender -b --command recover_motion import FILE...
+    blender -b SCENE.blend --command recover_motion retarget --target NAME
     blender -b FILE.blend --command recover_motion export --format fbx --out FOLDER
 
 Exit codes are those of the backend's own command: 0 done, 2 bad call, 3 bad or empty input, 4 nobody found,
@@ -28,6 +29,7 @@ from .headless_record import Outcome, Report, worst
 from .headless_recover import BatchProblem, choices_of, clips_of, recover_clips, summary
 from .headless_scene import SaveProblem, Scenes, bring_in, save
 from .import_motion import ImportProblem
+from .retarget import command as retarget_command
 
 _command = None
 
@@ -124,6 +126,10 @@ def _import(options: argparse.Namespace, report: Report) -> None:
     outcome.seconds = round(time.monotonic() - started, 2)
 
 
+def _retarget(options: argparse.Namespace, report: Report) -> None:
+    retarget_command.run(options, report, _say)
+
+
 def _export(options: argparse.Namespace, report: Report) -> None:
     export_command.run(options, report, _say)
 
@@ -161,6 +167,10 @@ def _parser() -> argparse.ArgumentParser:
     bring.add_argument("--body", type=Path, help="body file, when it is not beside the motion")
     bring.add_argument("--start-frame", type=int, help="scene frame of the clip's first frame")
     bring.set_defaults(action=_import)
+
+    retarget = commands.add_parser("retarget", help="give a character the motion of a recovered body")
+    retarget_command.add_arguments(retarget)
+    retarget.set_defaults(action=_retarget)
 
     export = commands.add_parser("export", help="export characters to files for other programs")
     export_command.add_arguments(export)

@@ -163,7 +163,8 @@ def test_import_rule_sees_every_kind_of_import() -> None:
 @pytest.mark.parametrize("path", sorted(ADDON.rglob("*.py")), ids=name_of)
 def test_addon_imports_only_blender_numpy_and_the_standard_library(path: Path) -> None:
     blender = {"addon_utils", "bl_ui", "bmesh", "bpy", "bpy_extras", "gpu", "mathutils", "numpy"}
-    names = imported(path.read_text(encoding="utf-8"), "addon")
+    package = ".".join(("addon", *path.parent.relative_to(ADDON).parts))
+    names = imported(path.read_text(encoding="utf-8"), package)
     outside = {name.split(".")[0] for name in names} - blender - set(sys.stdlib_module_names) - {"addon"}
     assert not outside, f"{name_of(path)} imports {', '.join(sorted(outside))}, which Blender does not have"
 

@@ -36,6 +36,7 @@ MARKERS |= {"pgettext_rpt", "rpt_"}
 
 # Functions that say why a button is grey: what they return is a poll message.
 REASONS = {"can_install", "can_remove", "offline", "reason_against", "problem_of", "problem_of_footage"}
+REASONS |= {"problem_of_mode", "problem_of_source", "problem_of_target"}
 
 # Texts that are shown as they are: names of files and people, and what is put together by the time.
 DATA = {
@@ -47,10 +48,15 @@ DATA = {
     },
     "model_menus": {"label(form.model, n_('Built-in'))", "label(form.body, n_('Open Body'))", "text"},
     "progress_panel": {"text"},
+    "retarget/panel": {
+        "source.name",
+        "part",  # one of PARTS, which label() translates
+        "name",  # of a preset, from title()
+    },
     "wrapped_text": {"line"},
 }
-# Checked where they are made: by the test of REASONS, and by that of class attributes.
-ELSEWHERE = {"reason", "cls.in_use"}
+# Checked where they are made: by the test of REASONS, by that of class attributes, in a table of texts.
+ELSEWHERE = {"reason", "cls.in_use", "PARTS[row.role]"}
 
 # Reasons that are passed on as they came.
 PASSED_ON = {"problem", "str(problem)"}
