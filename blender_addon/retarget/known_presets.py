@@ -129,17 +129,15 @@ def fill_from_file(scene: bpy.types.Scene, target: bpy.types.Object, path: Path)
 
 
 def _fill(scene: bpy.types.Scene, target: bpy.types.Object, preset: Preset) -> bpy.types.PropertyGroup:
-    found = [one for one in detect(rig_bones(target), (preset,)) if one.id == preset.id]
-    bone_map = found[0].bone_map if found else preset.bone_map(target.data.bones.keys())
+    bone_map = preset.bone_map(target.data.bones.keys())
     if not bone_map.bones:
         raise RetargetProblem(
             f"{target.name} has no bones of the preset {preset.name}. Choose another, or detect it."
         )
+    # its score alone: what detection finds besides by the places of bones was not asked for
+    scores = [one.score for one in detect(rig_bones(target), (preset,)) if one.id == preset.id]
     listed = make_list(scene.recover_motion_retarget, target)
-    if found:
-        fill(listed, bone_map, found[0].says, found[0].score)
-    else:
-        fill(listed, bone_map)
+    fill(listed, bone_map, score=max(scores, default=0.0))
     return listed
 
 
