@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """When feet are on the floor, as their motion tells it.
 
-The motion comes from video: a foot that stands creeps by some centimetres, shakes, floats above the floor or is
-sunk in it. So heights count from where the foot itself has been lowest around that time, and speeds are told
-after some smoothing.
+The motion comes from video: a foot that stands creeps by some centimetres, shakes, floats above the floor or
+is sunk in it. So heights count from where the foot itself has been lowest around that time, and speeds are
+told after some smoothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from ..smoothing import smooth_values
 from .easing import runs
-from .legs import FRONT, HEEL, TIP
+from .legs import TIP
 
 
 @dataclass(frozen=True)
@@ -33,22 +33,22 @@ class Contacts:
 
 @dataclass(frozen=True)
 class _Limits:
-    """What counts as being on the floor. A contact needs `low` and `slow` once, and `near` and `calm` all along.
+    """What counts as being on the floor: `low` and `slow` once, and `near` and `calm` all along.
 
     Attributes:
-        low, near: metres above the foot's own floor.
+        low, near: heel and ball, metres above the foot's own floor.
         slow, calm: metres a second.
     """
 
-    low: float
-    near: float
+    low: tuple[float, float]
+    near: tuple[float, float]
     slow: float
     calm: float
 
 
 _LIMITS = {
-    "AUTOMATIC": _Limits(low=0.04, near=0.06, slow=0.25, calm=0.3),
-    "ALWAYS": _Limits(low=0.05, near=0.07, slow=1.0, calm=1.0),
+    "AUTOMATIC": _Limits(low=(0.04, 0.05), near=(0.06, 0.07), slow=0.25, calm=0.3),
+    "ALWAYS": _Limits(low=(0.04, 0.05), near=(0.06, 0.07), slow=1.0, calm=1.0),
 }
 
 _LOOK = 0.16
@@ -79,17 +79,15 @@ def find_contacts(points: np.ndarray, fps: float, mode: Literal["AUTOMATIC", "AL
     Args:
         points: (T, 2, 3, 3) heel, ball and toe tip under the source's soles, left and right, metres, z up.
         fps: frames per second.
-        mode: ``AUTOMATIC``: where they stand. ``ALWAYS``: wherever they are near the floor and no faster than a
-            foot that is dragged; one that swings by is not.
+        mode: ``AUTOMATIC``: where they stand. ``ALWAYS``: wherever they are near the floor and no faster than
+            a foot that is dragged; one that swings by is not.
     """
     limits = _LIMITS[mode]
     smooth = smooth_values(points, _LOOK, fps)
     moves = np.gradient(smooth, axis=0) if len(points) > 1 else np.zeros_like(smooth)
     speed = np.linalg.norm(moves, axis=-1) * fps
     height = smooth[..., 2] - _floors(smooth[..., 2], fps)[..., None]
-    # the front of a foot is down with its ball or its toes
-    height = np.stack([height[..., HEEL], np.minimum(height[..., FRONT], height[..., TIP])], axis=-1)
-    speed = np.stack([speed[..., HEEL], np.minimum(speed[..., FRONT], speed[..., TIP])], axis=-1)
+    height, speed = height[..., :TIP], speed[..., :TIP]
     certain = (height < limits.low) & (speed < limits.slow)
     possible = (height < limits.near) & (speed < limits.calm)
     found = np.zeros(height.shape, bool)
@@ -123,7 +121,7 @@ def _lowest_around(values: np.ndarray, reach: int) -> np.ndarray:
 
 
 def _spans(certain: np.ndarray, possible: np.ndarray, fps: float) -> np.ndarray:
-    """Frames (T,) of spans that are possible all along and certain somewhere, gaps closed, short ones left out."""
+    """Spans (T,) that are possible all along and certain somewhere, gaps closed, short ones left out."""
     found = np.zeros(len(certain), bool)
     for start, end in runs(possible):
         found[start:end] = certain[start:end].any()

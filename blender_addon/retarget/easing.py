@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Corrections that begin and end gently: what holds in spans fades around them, what is needed is kept above."""
+"""Corrections that begin and end gently: what holds in spans fades around them."""
 
 from __future__ import annotations
 
@@ -29,14 +29,12 @@ def slopes(values: np.ndarray, there: np.ndarray) -> np.ndarray:
     return np.einsum("nt,ntk->nk", time, values) / np.maximum((time**2).sum(axis=1), 1e-12)[:, None]
 
 
-def faded(
-    values: np.ndarray, spans: Sequence[Span], changes: np.ndarray, fade: int
-) -> np.ndarray:
+def faded(values: np.ndarray, spans: Sequence[Span], changes: np.ndarray, fade: int) -> np.ndarray:
     """Values that hold within spans, let out to zero and back in between.
 
-    Before and after each span runs a cubic that meets the span in value and slope and zero without slope. Where
-    the gap to the next span is shorter than `fade`, the cubics last as long as the gap: together they are the
-    one that joins the spans.
+    Before and after each span runs a cubic that meets the span in value and slope and zero without slope.
+    Where the gap to the next span is shorter than `fade`, the cubics last as long as the gap: together they
+    are the one that joins the spans.
 
     Args:
         values: (T, K), used within the spans only.

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where a foot stands: one place for each step, from heel strike to toe-off.
 
-Within a step the heel or the ball of the foot or both are on the floor. A stretch with both is flat and has one
-heading. The heel's and the ball's places of neighbouring stretches fit together, since they are points of one
-stiff foot.
+Within a step the heel or the ball of the foot or both are on the floor. A stretch with both is flat and has
+one heading. The heel's and the ball's places of neighbouring stretches fit together, since they are points of
+one stiff foot.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -137,7 +138,7 @@ def _stretches(state: np.ndarray, span: slice) -> Iterator[tuple[int, int, int]]
     """The stretches of one state within a span: first frame, frame after the last, state."""
     inside = state[span]
     edges = [0, *(np.flatnonzero(np.diff(inside)) + 1).tolist(), len(inside)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         yield span.start + start, span.start + end, int(inside[start])
 
 

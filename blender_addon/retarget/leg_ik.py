@@ -2,8 +2,8 @@
 """Legs of two bones that bend such that the ankle gets to a goal, in the world, for all frames at once.
 
 The leg swings about the hip towards the goal by the shortest way and bends or stretches in its own plane;
-thigh and shin roll no more than that needs. A leg that is straight has no plane of its own: it bends about its
-knee's hinge.
+thigh and shin roll no more than that needs. A leg that is straight has no plane of its own: it bends about
+its knee's hinge.
 """
 
 from __future__ import annotations

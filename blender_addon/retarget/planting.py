@@ -78,19 +78,21 @@ def plant_feet(
 ) -> Planted:
     """Bend a character's legs such that its feet stay where they stand and out of the floor.
 
-    While a heel or a ball of the foot is on the floor, its point does not move and is at the floor's height, at
-    the mean place that the motion has it in; with both the foot lies flat. Before and after, feet ease in from
-    and out to the motion within 0.2 s. At no time is a sole's point under the floor: toes bend up, feet are
-    lifted or tipped by what is needed. Where a leg is too short for that, the figure is lowered, gently and by
-    15 % of the leg's length at most; what is too far for that is missed, and told. Bones keep their lengths and
-    knees their planes.
+    While a heel or a ball of the foot is on the floor, its point does not move and is at the floor's height,
+    at the mean place that the motion has it in; with both the foot lies flat. Before and after, feet ease in
+    from and out to the motion within 0.2 s. At no time is a sole's point under the floor: toes bend up, feet
+    are lifted or tipped by what is needed. Where a leg is too short for a place, the heel goes up if it is up
+    already, and the figure is lowered by the rest, gently and by 15 % of the leg's length at most; what is too
+    far for that is missed, and told. Bones keep their lengths and knees their planes.
+
+    A foot without toe bones stands on heel and toe tip instead of heel and ball.
 
     Args:
         motion: the legs before.
         soles: of the character.
         contacts: of the source's feet; not used with ``FLOOR``.
-        mode: ``AUTOMATIC``, ``ALWAYS`` (their contacts differ, see `find_contacts`), ``FLOOR`` keeps feet out of
-            the floor and nothing else, ``OFF`` changes nothing.
+        mode: ``AUTOMATIC``, ``ALWAYS`` (their contacts differ, see `find_contacts`), ``FLOOR`` keeps feet out
+            of the floor and nothing else, ``OFF`` changes nothing.
         floor: its height.
         fps: frames per second.
     """
@@ -282,15 +284,12 @@ class _Foot:
 
     def _keep_out_of_floor(self, stands: np.ndarray) -> None:
         """Tip and lift the foot in the air by what it is under the floor."""
-        heel, ball = (self.floor - at[:, 2] for at in (self._heel_at(), self._ball_at()))
-        up = np.where(stands | (ball <= heel), 0, np.maximum(ball, 0)) / 2
-        down = np.where(stands | (heel <= ball), 0, np.maximum(heel, 0)) / 2
-        reach = [max(float(np.linalg.norm(point[:2])), 0.1 * self.length) for point in (self.ball, self.heel)]
-        angles = [
-            kept_above(np.minimum(need / lever, _TIPPED), self.around, stands)
-            for need, lever in zip((up, down), reach, strict=True)
-        ]
-        self._tip(angles[0] - angles[1])
+        heel, ball = self._heel_at()[:, 2] - self.floor, self._ball_at()[:, 2] - self.floor
+        # half by raising the ball of the foot, as far as the heel is higher; what is left, and the heel, by lifting
+        reach = max(float(np.linalg.norm(self.ball[:2])), 0.1 * self.length)
+        up = np.minimum(np.maximum(-ball, 0) / reach, np.maximum(heel - ball, 0) / self.length) / 2
+        up = np.where(stands, 0, np.minimum(up, _TIPPED))
+        self._tip(kept_above(up, self.around, stands))
         lowest = np.minimum(self._heel_at()[:, 2], self._ball_at()[:, 2])
         need = np.where(stands, 0, np.maximum(self.floor - lowest, 0))
         self.ankle = self.ankle + kept_above(need, self.around, stands)[:, None] * UP
@@ -322,7 +321,7 @@ class _Foot:
         return self.ankle + turned(self.turn, self.ball)
 
     def _facing(self, turn: np.ndarray) -> np.ndarray:
-        """Level unit vectors (T, 3) that the foot points in: across the line from its inner to its outer side.
+        """Level unit vectors (T, 3) that the foot points in, across the line from its inner to its outer side.
 
         That line stays level while the foot rolls from heel to toe, however steep it gets.
         """
