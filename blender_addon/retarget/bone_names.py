@@ -13,9 +13,12 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal
 
 Side = Literal["left", "right", ""]
+Prefix = Literal["any", "namespace", "none"]
+"""What may stand in front of a preset's names: anything, something that ends in ":" or "|", or nothing."""
 
 _SEPARATORS: Final = re.compile(r"[\s._\-:|]+")
 _NAMESPACES: Final = re.compile(r"[:|]")
@@ -23,6 +26,7 @@ _WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_A-Za-z]+")
 _SIDES: Final[dict[str, Side]] = {"l": "left", "left": "left", "r": "right", "right": "right"}
 _SIGNS: Final[dict[str, Side]] = {"左": "left", "右": "right"}
 _NUMBERED: Final = re.compile(r"_\d{1,4}$")
+_REMEMBERED: Final = 1 << 14  # names; every preset asks for the same ones
 _MOSTLY: Final = 0.9
 """When this share of a rig's names ends in a number, an exporter (Sketchfab's) has put it there."""
 
@@ -45,6 +49,7 @@ class CanonicalName:
         return self.side, "".join(self.words)
 
 
+@lru_cache(_REMEMBERED)
 def canonical(name: str) -> CanonicalName:
     """Split a bone's name into words and the side of the body."""
     without = next((part for part in reversed(_NAMESPACES.split(name)) if part.strip()), name)
@@ -66,9 +71,15 @@ def canonical(name: str) -> CanonicalName:
     return CanonicalName(tuple(words), side)
 
 
+@lru_cache(_REMEMBERED)
 def spelling(name: str) -> str:
     """A name in which case and the kind of separator do not matter any more."""
     return _SEPARATORS.sub("_", name.strip().lower())
+
+
+def _without_namespace(name: str) -> int:
+    """Where a name begins behind its namespace."""
+    return max(name.rfind(":"), name.rfind("|")) + 1
 
 
 class RigNames:
@@ -85,15 +96,28 @@ class RigNames:
             self._spelled.setdefault(spelling(plain[name]), name)
             self._canonical.setdefault(canonical(plain[name]).key, []).append(name)
 
-    def prefix(self, wanted: Iterable[str]) -> str:
+    def prefix(self, wanted: Iterable[str], kind: Prefix = "any") -> str:
         """What the rig puts in front of a preset's names, as a spelling; empty for nothing.
 
         It is the one with which most of the names are found: a rig has one.
+
+        Args:
+            wanted: the preset's names.
+            kind: what may be in front.
         """
+        if kind == "none":
+            return ""
         endings = {spelling(name) for name in wanted}
         counted: Counter[str] = Counter()
-        for there in self._spelled:
-            counted.update(there[: len(there) - len(end)] for end in endings if there.endswith(end))
+        lengths = {len(end) for end in endings}
+        for there, name in self._spelled.items():
+            if kind == "any":
+                starts = {len(there) - length for length in lengths if length <= len(there)}
+            else:
+                starts = {len(spelling(name[: _without_namespace(name)]))}
+            for start in starts:
+                if there[start:] in endings:
+                    counted[there[:start]] += 1
         return min(counted, key=lambda one: (-counted[one], len(one), one), default="")
 
     def spelled(self, name: str, prefix: str = "") -> str:

@@ -18,7 +18,7 @@ from ..skeleton import JOINT_NAMES, PARENTS
 from .bone_names import RigNames
 from .mapping import REQUIRED, ROLES, BoneMap, RigBone
 from .preset import Preset, Resolved
-from .structure import find_structure
+from .structure import Structure, find_structure
 
 GOOD: Final = 0.75
 """Presets with this score or more are believed; below it, the structure is looked at too."""
@@ -28,6 +28,8 @@ _WORTH_NAMING: Final = 0.3
 
 _AGREES: Final = 0.8
 """A preset and the structure mean the same body when this share of their common roles has common bones."""
+
+_FEWEST_COMMON: Final = 4
 
 _PARENT: Final[dict[str, str]] = {
     name: JOINT_NAMES[parent] for name, parent in zip(JOINT_NAMES, PARENTS, strict=True) if parent >= 0
@@ -103,19 +105,16 @@ def detect(bones: Sequence[RigBone], presets: Sequence[Preset]) -> list[Detectio
                 (-round(score, 6), preset.built_in, -size, preset.id, _detection(preset, resolved, score))
             )
     found = [entry[-1] for entry in sorted(ranked, key=lambda entry: entry[:-1])]
-    if found and found[0].is_good:
+    best = found[0] if found else None
+    controls = {preset.id for preset in presets if preset.controls}
+    if best and (not best.missing or best.id in controls):  # which bone is a control, no shape can tell
         return found
     structure = find_structure(bones)
     if structure is None:
         return found
-    best = found[0] if found else None
-    completed = _completed(best, structure.bones) if best else None
-    if completed:
-        found[0] = completed
-    shape = BoneMap(bones=structure.bones, name=STRUCTURE_NAME)
-    missing = _missing(shape)
-    says = "No preset fits this rig: its bones were told apart by their places. Check the list."
-    found.append(Detection("", STRUCTURE_NAME, shape, structure.score, missing, _with_missing(says, missing)))
+    found[:1] = [_completed(best, structure)] if best else []
+    if best is None or not found[0].is_good:
+        found.append(_shape(structure))
     return sorted(found, key=lambda one: (bool(one.bone_map.missing()), -one.score))
 
 
@@ -218,28 +217,38 @@ def _detection(preset: Preset, resolved: Resolved, score: float) -> Detection:
     return Detection(preset.id, preset.name, resolved.bone_map, score, missing, _with_missing(says, missing))
 
 
-def _completed(best: Detection, structure: Mapping[str, tuple[str, ...]]) -> Detection | None:
-    """A preset whose holes are filled by the structure; None when the two do not speak of the same body."""
-    bones = best.bone_map.bones
-    common = [role for role in structure if role in bones and role in _WEIGHTS and _WEIGHTS[role] >= 1]
-    agree = sum(bool(set(structure[role]) & set(bones[role])) for role in common)
-    if len(common) < 4 or agree < _AGREES * len(common):
-        return None
+def _shape(structure: Structure) -> Detection:
+    """What the structure alone says."""
+    bone_map = BoneMap(bones=structure.bones, name=STRUCTURE_NAME)
+    missing = _missing(bone_map)
+    says = "No preset fits this rig: its bones were told apart by their places. Check the list."
+    return Detection("", STRUCTURE_NAME, bone_map, structure.score, missing, _with_missing(says, missing))
+
+
+def _completed(best: Detection, structure: Structure) -> Detection:
+    """A preset whose holes are filled by the structure, if the two mean the same body."""
+    bones, seen = best.bone_map.bones, structure.bones
+    common = [role for role in seen if role in bones and _WEIGHTS[role] >= 1]
+    agree = sum(bool(set(seen[role]) & set(bones[role])) for role in common)
+    if len(common) < _FEWEST_COMMON or agree < _AGREES * len(common):
+        return best
     used = {bone for chain in bones.values() for bone in chain}
-    filled = {
-        role: structure[role]
-        for role in ROLES
-        if role not in bones and role in structure and not used & set(structure[role])
-    }
+    holes = [role for role in ROLES if role not in bones and role in seen and not used & set(seen[role])]
+    # what follows a foot may be its end only: it counts as toes when the other foot has some
+    filled = {role: seen[role] for role in holes if not role.endswith("_foot") or _other(role) in bones}
     if not filled:
-        return None
+        return best
     bone_map = replace(best.bone_map, bones={**bones, **filled})
     missing = _missing(bone_map)
-    says = (
-        f"{best.name}, with other names for {_listed(list(filled))}: those were found by their places."
-        " Check the list."
-    )
-    return replace(best, bone_map=bone_map, missing=missing, says=_with_missing(says, missing))
+    says = f"{best.name}; {_listed(list(filled))} found by their places, not by their names. Check the list."
+    score = max(best.score, structure.score)
+    return replace(best, bone_map=bone_map, score=score, missing=missing, says=_with_missing(says, missing))
+
+
+def _other(role: str) -> str:
+    """The same role on the other side."""
+    side, _, part = role.partition("_")
+    return f"{'right' if side == 'left' else 'left'}_{part}"
 
 
 def _missing(bone_map: BoneMap) -> tuple[str, ...]:
@@ -261,8 +270,7 @@ def _listed(roles: Sequence[str]) -> str:
         if not part:
             words.append(_PARTS.get(role, role))
         elif part not in done:
-            other = f"{'right' if side == 'left' else 'left'}_{part}"
-            name = _PARTS[part]
-            words.append(f"both {_BOTH.get(name, name + 's')}" if other in roles else f"{side} {name}")
-            done.update({part} if other in roles else ())
+            name, both = _PARTS[part], _other(role) in roles
+            words.append(f"both {_BOTH.get(name, name + 's')}" if both else f"{side} {name}")
+            done.update({part} if both else ())
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from .bone_names import RigNames
+from .bone_names import Prefix, RigNames
 from .mapping import BoneMap, IkControl, Setting, Twist
 
 Chain = tuple[str, ...]
@@ -28,7 +28,7 @@ class Preset:
         present: further names by which the family is known among others with the same bones.
         absent: names that the family does not have, though a similar one does.
         controls: the bones are an animator's controls, which do not have to hang on one another.
-        prefixed: rigs may put something in front of all names.
+        prefix: what rigs may put in front of all names.
         built_in: came with the add-on.
     """
 
@@ -42,7 +42,7 @@ class Preset:
     present: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
     controls: bool = False
-    prefixed: bool = True
+    prefix: Prefix = "any"
     built_in: bool = False
 
     def bone_map(self, names: Collection[str]) -> BoneMap:
@@ -52,7 +52,7 @@ class Preset:
     def resolve(self, names: RigNames) -> Resolved:
         """As `bone_map`, with what detection needs to know besides."""
         wanted = [bone for chains in self.bones.values() for chain in chains for bone in chain]
-        prefix = names.prefix(wanted) if self.prefixed else ""
+        prefix = names.prefix(wanted, self.prefix)
         found = {
             role: _best([tuple(filter(None, (names.spelled(b, prefix) for b in c))) for c in chains], chains)
             for role, chains in self.bones.items()

@@ -17,7 +17,7 @@
       "ik": [{"role": "left_wrist", "target": "hand_ik.L", "base": "upper_arm_ik.L", "pole": ""}],
       "signs": {"present": ["ik_foot_root"], "absent": ["spine_04"]},
       "controls": true,                        an animator's controls; they need not hang on one another
-      "prefix": false                          nothing can stand in front of the names
+      "prefix": "namespace"                    what may be in front of the names: "any", "namespace" or "none"
     }
 
 All but ``schema``, ``id``, ``name`` and ``bones`` may be left out. A file is data: nothing of it is run.
@@ -40,6 +40,7 @@ _KEYS: Final = (*_NEEDED, "mirror", "root", "settings", "twists", "ik", "signs",
 _IDENTIFIER: Final = re.compile(r"[A-Za-z0-9_]{1,64}")
 _LONGEST_NAME: Final = 63  # of a bone, in Blender
 _LONGEST_LIST: Final = 256
+_PREFIXES: Final = ("any", "namespace", "none")
 _IK_ROLES: Final = ("left_wrist", "right_wrist", "left_ankle", "right_ankle")
 _TWIST_ROLES: Final = tuple(
     f"{side}_{part}" for side in ("left", "right") for part in ("shoulder", "elbow", "hip", "knee")
@@ -97,7 +98,7 @@ def preset_from(data: Any, file: str) -> Preset:
         present=tuple(_names(signs.get("present", []), top.at("signs").at("present"))),
         absent=tuple(_names(signs.get("absent", []), top.at("signs").at("absent"))),
         controls=_flag(data.get("controls", False), top.at("controls")),
-        prefixed=_flag(data.get("prefix", True), top.at("prefix")),
+        prefix=_one_of(data.get("prefix", "any"), _PREFIXES, top.at("prefix")),
     )
     _no_twice(preset, top)
     return preset
@@ -121,8 +122,8 @@ def preset_data(preset: Preset) -> dict[str, Any]:
         data["signs"] = signs
     if preset.controls:
         data["controls"] = True
-    if not preset.prefixed:
-        data["prefix"] = False
+    if preset.prefix != "any":
+        data["prefix"] = preset.prefix
     return data
 
 
@@ -309,8 +310,8 @@ def _flag(value: Any, at: _Place) -> bool:
     return value
 
 
-def _one_of(value: Any, allowed: tuple[str, ...], at: _Place) -> str:
-    if value not in allowed:
+def _one_of(value: Any, allowed: tuple[str, ...], at: _Place) -> Any:
+    if not isinstance(value, str) or value not in allowed:
         raise at.problem(f"one of {', '.join(allowed)} was expected, not {_said(value)}")
     return value
 

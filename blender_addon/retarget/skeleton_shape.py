@@ -68,6 +68,8 @@ class Shape:
         self.heads /= self.size
         self.tails /= self.size
         self.side, self.middle = self._mirror()
+        self._ways: dict[int, tuple[float, tuple[int, ...]]] = {}
+        self._branches: dict[int, Branch] = {}
 
     def _mirror(self) -> tuple[int, float]:
         """The axis along which one half mirrors the other."""
@@ -99,6 +101,11 @@ class Shape:
 
     def branch(self, bone: int) -> Branch:
         """What hangs on a bone."""
+        if bone not in self._branches:
+            self._branches[bone] = self._grown(bone)
+        return self._branches[bone]
+
+    def _grown(self, bone: int) -> Branch:
         points, count = np.zeros(3), 0
         todo = [bone]
         while todo:
@@ -112,6 +119,8 @@ class Shape:
 
     def _longest(self, bone: int) -> tuple[float, tuple[int, ...]]:
         """The longest way down from a bone: its length, and its bones."""
+        if bone in self._ways:
+            return self._ways[bone]
         best: tuple[float, tuple[int, ...]] = (
             float(np.linalg.norm(self.tails[bone] - self.heads[bone])),
             (bone,),
@@ -125,6 +134,7 @@ class Shape:
         if ways:
             _, length, path = max(ways)
             best = (length, (bone, *path))
+        self._ways[bone] = best
         return best
 
     def pairs(self, bone: int) -> list[tuple[Branch, Branch]]:

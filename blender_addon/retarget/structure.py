@@ -21,7 +21,8 @@ from .skeleton_shape import Branch, Shape
 _SURE: Final = 0.7  # at most; below any preset that fits
 _LIMB_BONES: Final = 3
 _SHORTEST_LIMB: Final = 0.12  # of the figure's size
-_UPRIGHT: Final = 0.6  # cosine between the spine and the opposite of the legs: a dog's is 0
+_UPRIGHT: Final = 0.75  # cosine between the spine and the opposite of the legs: a dog's is 0
+_MOST_TRIES: Final = 20
 _DEEPEST: Final = 400  # bones in a row; a rope is no body
 _SAME_PLACE: Final = 0.01
 _CLOSE: Final = 0.1
@@ -57,8 +58,9 @@ class _Limbs:
         return (self.pair[0].joints[0] + self.pair[1].joints[0]) / 2
 
     @property
-    def length(self) -> float:
-        return float(self.pair[0].lengths.sum() + self.pair[1].lengths.sum()) / 2
+    def reach(self) -> float:
+        """How far it is from root to end; a chain that winds about a face does not get far."""
+        return float(np.mean([np.linalg.norm(one.joints[-1] - one.joints[0]) for one in self.pair]))
 
 
 def find_structure(bones: Sequence[RigBone]) -> Structure | None:
@@ -72,22 +74,20 @@ def find_structure(bones: Sequence[RigBone]) -> Structure | None:
     shape = Shape(bones)
     if _depth(shape) > _DEEPEST:
         return None
-    found = _legs_and_arms(shape)
-    if found is None:
-        return None
-    legs, arms = found
+    return next(filter(None, (_understood(shape, *limbs) for limbs in _legs_and_arms(shape))), None)
+
+
+def _understood(shape: Shape, legs: _Limbs, arms: _Limbs) -> Structure | None:
+    """The whole body, if two pairs of limbs are legs and arms; None when they make no sense as such."""
     up = _up(shape, legs, arms)
     numbers = _trunk(shape, legs, arms, up)
-    if numbers is None:
-        return None
     thighs = [_leg(leg, up) for leg in legs.pair]
     upper_arms = [_arm(shape, arm) for arm in arms.pair]
-    if None in thighs or None in upper_arms:
+    if numbers is None or None in thighs or None in upper_arms:
         return None
     front = _front(shape, thighs, up)
     left = np.cross(up, front)
-    for limb in (thighs, upper_arms):
-        branches = legs.pair if limb is thighs else arms.pair
+    for branches, limb in ((legs.pair, thighs), (arms.pair, upper_arms)):
         order = sorted((0, 1), key=lambda index: -float(branches[index].centre @ left))
         for side, index in zip(("left", "right"), order, strict=True):
             numbers |= {f"{side}_{part}": chain for part, chain in limb[index].items() if chain}
@@ -103,44 +103,40 @@ def _depth(shape: Shape) -> int:
     return max(len(shape.above(bone)) for bone in range(len(shape.names)))
 
 
-def _legs_and_arms(shape: Shape) -> tuple[_Limbs, _Limbs] | None:
-    """The two pairs of limbs with the greatest length that belong to something upright."""
+def _legs_and_arms(shape: Shape) -> list[tuple[_Limbs, _Limbs]]:
+    """Two pairs of limbs that can belong to something upright, those that reach farthest first."""
     limbs = []
     for bone in range(len(shape.names)):
-        if len(shape.children[bone]) < 2:
-            continue
-        for pair in shape.pairs(bone):
+        for pair in shape.pairs(bone) if len(shape.children[bone]) > 1 else ():
             one = _Limbs(bone, pair)
-            if min(len(branch.path) for branch in pair) >= _LIMB_BONES and one.length >= _SHORTEST_LIMB:
+            if min(len(branch.path) for branch in pair) >= _LIMB_BONES and one.reach >= _SHORTEST_LIMB:
                 limbs.append(one)
-    best: tuple[float, _Limbs, _Limbs] | None = None
-    for legs in limbs:
-        for arms in limbs:
-            if arms.bone == legs.bone or not _is_upright(shape, legs, arms):
-                continue
-            length = legs.length + arms.length
-            if best is None or length > best[0]:
-                best = (length, legs, arms)
-    return best[1:] if best else None
+    both = [
+        (legs, arms)
+        for legs in limbs
+        for arms in limbs
+        if arms.bone != legs.bone and _is_upright(shape, legs, arms)
+    ]
+    return sorted(both, key=lambda two: -two[0].reach * two[1].reach)[:_MOST_TRIES]
 
 
 def _is_upright(shape: Shape, legs: _Limbs, arms: _Limbs) -> bool:
-    """Whether the legs go down from the lower end of a spine, and the arms hang above it."""
-    if _common(shape, legs.bone, arms.bone) is None:
+    """Whether the legs go down from the lower end of a spine, and the arms hang at its upper end."""
+    if _common(shape, legs.bone, arms.bone) is None or arms.bone in shape.above(legs.bone):
         return False
-    if arms.bone in shape.above(legs.bone):  # the tree's root is at the pelvis, or below it
+    spine = arms.roots - legs.roots
+    spine[shape.side] = 0.0
+    tall = float(np.linalg.norm(spine))
+    if tall < _SAME_PLACE:
         return False
-    ways = [branch.joints[-1] - branch.joints[0] for branch in legs.pair]
-    down, spine = np.sum(ways, axis=0), arms.roots - legs.roots
-    down[shape.side] = spine[shape.side] = 0.0
-    lengths = np.linalg.norm(down) * np.linalg.norm(spine)
-    if lengths < 1e-9 or down @ spine > -_UPRIGHT * lengths:
-        return False
-    lowest = max(float((branch.joints[-1] - legs.roots) @ -down) for branch in legs.pair)
-    hands = min(float((branch.joints[-1] - legs.roots) @ -down) for branch in arms.pair)
-    return (
-        hands > 0.8 * lowest
-    )  # hands of an A-pose are above the feet: both are along -down, feet most negative
+    up = spine / tall
+    for leg in legs.pair:
+        way = leg.joints[-1] - leg.joints[0]
+        if way @ up > -_UPRIGHT * np.linalg.norm(way):
+            return False
+    lowest = max(float((leg.joints[-1] - legs.roots) @ up) for leg in legs.pair)
+    hands = min(float((arm.joints[-1] - legs.roots) @ up) for arm in arms.pair)
+    return hands > 0.8 * lowest  # both may be below the hips, but the hands of something upright not as far
 
 
 def _common(shape: Shape, one: int, other: int) -> int | None:
@@ -277,7 +273,7 @@ def _arm(shape: Shape, branch: Branch) -> dict[str, list[int]] | None:
                 hand = max(along[-1] - along[wrist], 1e-3) / (upper + fore)
                 cost = (
                     abs(np.log(upper / fore / _UPPER_TO_FOREARM))
-                    + 0.3 * abs(np.log(hand / 0.3)) * (not fingers)
+                    + (not fingers) * max(0.3 * np.log(hand / 0.3), -0.05 * np.log(hand / 0.3))
                     + 0.5 * max(0.0, (along[shoulder] - along[0]) / upper - 0.8)
                     + 2.0 * max(0.0, 0.25 - abs(shape.offset(branch.joints[shoulder])) / (upper + fore))
                 )

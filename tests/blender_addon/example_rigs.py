@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -44,9 +45,14 @@ CONTROL_RIGS = ("auto_rig_pro", "rigify_basic", "rigify_human")
 
 def rig(name: str) -> list[RigBone]:
     """A rig; places in metres, z up, facing -y."""
+    return list(_read(name))
+
+
+@cache
+def _read(name: str) -> tuple[RigBone, ...]:
     data = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     names = [row[0] for row in data["bones"]]
-    return [
+    return tuple(
         RigBone(
             name=row[0],
             parent=names[row[1]] if row[1] >= 0 else "",
@@ -56,7 +62,7 @@ def rig(name: str) -> list[RigBone]:
             properties=frozenset(data["properties"].get(row[0], ())),
         )
         for row in data["bones"]
-    ]
+    )
 
 
 def renamed(bones: list[RigBone], names: dict[str, str]) -> list[RigBone]:
