@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import bpy
 import numpy as np
 from mathutils import Matrix, Vector
+from recover_motion.edit_mode import edit_mode
 
 
 @dataclass(frozen=True)
@@ -118,8 +119,6 @@ class RigArrays:
 
 def build(scene: bpy.types.Scene, name: str, rig: RigArrays) -> Character:
     """Make the armature and its skin, and link them to the scene."""
-    from recover_motion.edit_mode import edit_mode
-
     armature = bpy.data.objects.new(name, bpy.data.armatures.new(name))
     scene.collection.objects.link(armature)
     with edit_mode(bpy.context, armature):
@@ -153,8 +152,11 @@ def add_skin(scene: bpy.types.Scene, armature: bpy.types.Object, rig: RigArrays)
         touched = np.flatnonzero(shares > 0)
         if len(touched):
             group = mesh.vertex_groups.new(name=bone)
-            for vertex, share in zip(touched.tolist(), shares[touched].tolist(), strict=True):
-                group.add([vertex], share, "REPLACE")
+            values, which = np.unique(shares[touched], return_inverse=True)
+            order = np.argsort(which, kind="stable")  # one call serves all vertices of one share
+            ends = np.cumsum(np.bincount(which, minlength=len(values)))[:-1]
+            for value, vertices in zip(values.tolist(), np.split(touched[order], ends), strict=True):
+                group.add(vertices.tolist(), value, "REPLACE")
     modifier = mesh.modifiers.new("Armature", "ARMATURE")
     modifier.object = armature
     return mesh
