@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import bpy
@@ -28,13 +29,22 @@ def append_character(scene: bpy.types.Scene, path: Path, name: str = "") -> bpy.
     path = path.absolute()
     if not path.is_file():
         raise RetargetProblem(f"The character's file {path} is not there.")
+    if bpy.data.filepath and path.samefile(bpy.data.filepath):  # Blender 4.2 crashes
+        raise RetargetProblem(f"{path} is the opened scene itself: name the character in it with --target.")
     try:
-        with bpy.data.libraries.load(str(path), link=False) as (_, wanted):
-            wanted.objects = _.objects
+        with bpy.data.libraries.load(str(path), link=False) as (there, wanted):
+            names = list(there.objects)
+            wanted.objects = list(names)  # Blender puts the objects in their names' places
     except (OSError, RuntimeError) as error:
         raise RetargetProblem(f"{path} is not a .blend file that can be read: {error}") from error
-    loaded = [thing for thing in wanted.objects if thing is not None]
-    armature = _chosen(loaded, path, name)
+    # appended names may have got a number behind them
+    by_name = {called: one for called, one in zip(names, wanted.objects, strict=True) if one is not None}
+    loaded = list(by_name.values())
+    try:
+        armature = _chosen(by_name, path, name)
+    except RetargetProblem:
+        bpy.data.batch_remove(loaded)
+        raise
     family = _family(armature, loaded)
     collection = bpy.data.collections.new(path.stem)
     scene.collection.children.link(collection)
@@ -44,28 +54,30 @@ def append_character(scene: bpy.types.Scene, path: Path, name: str = "") -> bpy.
     return armature
 
 
-def _chosen(loaded: list[bpy.types.Object], path: Path, name: str) -> bpy.types.Object:
-    """The armature that is meant; appended names may have got a number behind them."""
-    armatures = [thing for thing in loaded if thing.type == "ARMATURE" and KEY not in thing]
-    try:
-        if not armatures:
-            raise RetargetProblem(f"There is no armature in {path}, or only recovered bodies.")
-        if name:
-            named = [one for one in armatures if one.name == name or one.name.rpartition(".")[0] == name]
-            if not named:
-                there = ", ".join(one.name for one in armatures)
-                raise RetargetProblem(f"{path} has no armature {name}. There are: {there}.")
-            return min(named, key=lambda one: len(one.name))
-        skins = {one: sum(thing.find_armature() == one for thing in loaded) for one in armatures}
-        most = max(skins.values())
-        best = [one for one in armatures if skins[one] == most]
-        if len(best) > 1:
-            there = ", ".join(one.name for one in best)
-            raise RetargetProblem(f"{path} has several armatures: {there}. Say which one with --target.")
-        return best[0]
-    except RetargetProblem:
-        bpy.data.batch_remove(loaded)
-        raise
+def _chosen(loaded: Mapping[str, bpy.types.Object], path: Path, name: str) -> bpy.types.Object:
+    """The armature that is meant.
+
+    Args:
+        loaded: the file's objects by the names that they have in it.
+        path: the file, for messages.
+        name: of the armature; may be empty.
+    """
+    armatures = {called: one for called, one in loaded.items() if one.type == "ARMATURE" and KEY not in one}
+    there = ", ".join(sorted(armatures))
+    if not armatures:
+        raise RetargetProblem(f"There is no armature in {path}, or only recovered bodies.")
+    if name and name not in armatures:
+        raise RetargetProblem(f"{path} has no armature {name}. There are: {there}.")
+    if name:
+        return armatures[name]
+    skins = {
+        called: sum(thing.find_armature() == one for thing in loaded.values())
+        for called, one in armatures.items()
+    }
+    best = [called for called, count in skins.items() if count == max(skins.values())]
+    if len(best) > 1:
+        raise RetargetProblem(f"{path} has several armatures: {there}. Say which one with --target.")
+    return armatures[best[0]]
 
 
 def _family(armature: bpy.types.Object, loaded: list[bpy.types.Object]) -> list[bpy.types.Object]:
