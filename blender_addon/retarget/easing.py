@@ -66,8 +66,8 @@ def _let_out(value: np.ndarray, change: np.ndarray, step: np.ndarray, length: in
 def kept_above(need: np.ndarray, radius: int, held: np.ndarray | None = None) -> np.ndarray:
     """A curve that is nowhere under `need` and rises and falls gently around it.
 
-    Each frame takes the mean of its neighbours' highest needs. Towards held frames what that has above the need
-    fades away.
+    Each frame takes the mean of its neighbours' highest needs. Towards held frames what that has above the
+    need fades away.
 
     Args:
         need: (T,) at least 0.

@@ -81,8 +81,8 @@ def plant_feet(
     While a heel or a ball of the foot is on the floor, its point does not move and is at the floor's height,
     at the mean place that the motion has it in; with both the foot lies flat. Before and after, feet ease in
     from and out to the motion within 0.2 s. At no time is a sole's point under the floor: toes bend up, feet
-    are lifted or tipped by what is needed. Where a leg is too short for a place, the heel goes up if it is up
-    already, and the figure is lowered by the rest, gently and by 15 % of the leg's length at most; what is too
+    are lifted or tipped by what is needed. Where a leg is too short for a place, a heel that is up goes up
+    more, and the figure is lowered by the rest, gently and by 15 % of the leg's length at most; what is too
     far for that is missed, and told. Bones keep their lengths and knees their planes.
 
     A foot without toe bones stands on heel and toe tip instead of heel and ball.
@@ -274,9 +274,11 @@ class _Foot:
         inside = np.flatnonzero(holds)
         values[inside] = off(inside, inside)
         edges = np.array([(start, end - 1) for start, end in spans]).ravel()
-        near = edges[:, None] + np.arange(-2, 3)
-        there = (near >= 0) & (near < count)
-        around = off(np.clip(near, 0, count - 1).ravel(), np.repeat(edges, 5)).reshape(-1, 5, 3)
+        # told within the span alone: a foot that comes down hard stops at once, and is not to stop before
+        near = edges[:, None] + np.tile([[0, 1, 2], [-2, -1, 0]], (len(spans), 1))
+        ends = np.repeat(spans, 2, axis=0)
+        there = (near >= ends[:, :1]) & (near < ends[:, 1:])
+        around = off(np.clip(near, 0, count - 1).ravel(), np.repeat(edges, 3)).reshape(-1, 3, 3)
         change = slopes(around, there)
         size = np.linalg.norm(change, axis=-1, keepdims=True)
         change *= np.minimum(1, quickest / np.maximum(size, 1e-12))
@@ -285,7 +287,7 @@ class _Foot:
     def _keep_out_of_floor(self, stands: np.ndarray) -> None:
         """Tip and lift the foot in the air by what it is under the floor."""
         heel, ball = self._heel_at()[:, 2] - self.floor, self._ball_at()[:, 2] - self.floor
-        # half by raising the ball of the foot, as far as the heel is higher; what is left, and the heel, by lifting
+        # half by raising the ball of the foot, as far as the heel is higher; the rest by lifting all of it
         reach = max(float(np.linalg.norm(self.ball[:2])), 0.1 * self.length)
         up = np.minimum(np.maximum(-ball, 0) / reach, np.maximum(heel - ball, 0) / self.length) / 2
         up = np.where(stands, 0, np.minimum(up, _TIPPED))
@@ -321,7 +323,7 @@ class _Foot:
         return self.ankle + turned(self.turn, self.ball)
 
     def _facing(self, turn: np.ndarray) -> np.ndarray:
-        """Level unit vectors (T, 3) that the foot points in, across the line from its inner to its outer side.
+        """Level unit vectors (T, 3) that the foot points in, across the line from inner to outer side.
 
         That line stays level while the foot rolls from heel to toe, however steep it gets.
         """
@@ -381,7 +383,7 @@ def _lengths(motion: LegMotion) -> np.ndarray:
 
 
 def _farthest(hip: np.ndarray, before: np.ndarray, goal: np.ndarray, leg: np.ndarray | float) -> np.ndarray:
-    """How far (...) a hip (..., 3) may be from its ankle's goal (..., 3), for the ankle that was at `before`."""
+    """How far (...) hips (..., 3) may be from goals (..., 3) of ankles that were at `before`."""
     was = np.linalg.norm(before - hip, axis=-1)
     moved = np.linalg.norm(goal - before, axis=-1)
     return _SOFT * leg + np.maximum(was - _SOFT * leg, 0) * np.exp(-((moved / (_AS_IT_WAS * leg)) ** 2))
