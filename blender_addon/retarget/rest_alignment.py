@@ -22,8 +22,10 @@ LIMBS = {
 }
 """Limbs whose rest directions are brought together, and the role that each points at."""
 
-_SKEWED = 0.8
-"""Cosine of the angle up to which a rig's axes are taken for its figure's (37 degrees)."""
+_CLOSE = np.cos(np.radians(15))
+"""A figure's axes this close to others are taken for those: heads and feet are seldom quite above each
+other.
+"""
 
 _THUMB = 0.85
 """Cosine of the angle between the thumbs (32 degrees) beyond which palms are taken to face another way."""
@@ -59,22 +61,41 @@ def figure_axes(joints: Mapping[str, np.ndarray]) -> np.ndarray:
 def facing(source: np.ndarray, target: np.ndarray, target_object: np.ndarray) -> np.ndarray:
     """Rotation (3, 3) of the world that turns the target's figure the way the source's stands.
 
-    Rigs are built along the axes of their armature. So the target's axes are taken to be those nearest to
-    its figure's, lest a head that is a little in front of the feet tilts the whole rig.
+    A figure's axes are told from its joints, and a head that is a little in front of the feet must not tilt
+    the whole rig. So they are taken to be those that rigs are built along, if they are close: the axes of
+    the armature, or those of the source, or else upright ones.
 
     Args:
-        source: (3, 3) rotation of the source's object; its figure stands upright in it, facing -y.
+        source: (3, 3) axes of the source's figure, exact.
         target: (3, 3) axes of the target's figure in the world, see `figure_axes`.
         target_object: (3, 3) rotation of the target's object.
     """
-    local = target_object.T @ target
+    along_armature = target_object @ _nearest_axes(target_object.T @ target)
+    closest = max((along_armature, source), key=lambda axes: _closeness(axes, target))
+    if _closeness(closest, target) < _CLOSE:
+        up = source[:, 2]
+        left = _unit(target[:, 0] - (target[:, 0] @ up) * up)
+        closest = np.stack([left, np.cross(up, left), up], axis=1)
+    if not _closeness(closest, target) >= _CLOSE:
+        closest = target
+    return source @ closest.T
+
+
+def _nearest_axes(axes: np.ndarray) -> np.ndarray:
+    """The right-handed axes (3, 3) along the coordinates' that are nearest to others (3, 3)."""
     nearest = np.zeros((3, 3))
-    for axis in (2, 0):
-        largest = np.abs(local[:, axis]).argmax()
-        nearest[largest, axis] = np.sign(local[largest, axis])
+    up = np.abs(axes[:, 2]).argmax()
+    nearest[up, 2] = np.sign(axes[up, 2])
+    across = np.where(np.arange(3) == up, 0, axes[:, 0])
+    left = np.abs(across).argmax()
+    nearest[left, 0] = np.sign(across[left])
     nearest[:, 1] = np.cross(nearest[:, 2], nearest[:, 0])
-    built_along = (nearest * local).sum(axis=0).min() > _SKEWED and np.linalg.det(nearest) > 0.5
-    return source @ (target_object @ nearest if built_along else target).T
+    return nearest
+
+
+def _closeness(one: np.ndarray, other: np.ndarray) -> float:
+    """Cosine of the angle between two sets of axes (3, 3)."""
+    return (np.trace(one.T @ other) - 1) / 2
 
 
 def turn_between(one: np.ndarray, other: np.ndarray) -> np.ndarray:

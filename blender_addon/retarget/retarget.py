@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import bpy
@@ -11,15 +13,13 @@ import numpy as np
 from ..compat import NAME_BYTES, Channels, Placed
 from ..curves import write_curves
 from ..resample import scene_rate
-from ..rotations import matrix_from_quat
-from .euler import ORDERS, euler_from_matrix
 from .following import Following, find_following
 from .keys import every_so_many, free_controls, object_path, remember, switched, write_keys
 from .mapping import BoneMap
 from .options import Options
 from .problem import RetargetProblem
 from .rest_alignment import facing, figure_axes
-from .rig_pose import axis_angles
+from .rig_pose import Channel
 from .soles import find_soles
 from .solve import Solved, Solver
 from .source_motion import SourceMotion, read_source
@@ -106,12 +106,12 @@ def retarget(
         following = find_following(context, target, rig.controls, movable)
         _check_movable(target, rig, following, bone_map)
         solved = _solved(context, target, rig, bone_map, following, motion, options, notes)
-        action = _write(
-            target, rig, solved, motion.frames, bone_map, options, name or f"{target.name}.{source.name}"
-        )
-        remember(action, source, earlier, before)
-        pose_by_stepping(context, target, rig, solved, motion.frames, options.every)
-        degrees = _check(context, target, rig, solved, motion.frames, notes)
+        with _new_action(target, name or f"{target.name}.{source.name}") as channels:
+            _write(channels, target, rig, solved, motion.frames, bone_map, options)
+            remember(channels.action, source, earlier, before)
+            pose_by_stepping(context, target, rig, solved, motion.frames, options.every)
+            degrees = _check(context, target, rig, solved, motion.frames, notes)
+        action = channels.action
     return Retargeted(
         action, (int(motion.frames[0]), int(motion.frames[-1])), tuple(dict.fromkeys(notes)), degrees, earlier
     )
@@ -189,41 +189,39 @@ def _check_movable(target: bpy.types.Object, rig: TargetRig, following: Followin
             )
 
 
+@contextmanager
+def _new_action(target: bpy.types.Object, name: str) -> Iterator[Channels]:
+    """A new action, assigned to the rig; taken back if the block raises."""
+    animation = target.animation_data
+    earlier = animation and Placed.on(animation)
+    channels = Channels(target, name.encode()[:NAME_BYTES].decode(errors="ignore"), target.name)
+    try:
+        yield channels
+    except BaseException:
+        target.animation_data.action = None
+        if earlier:
+            earlier.assign_to(target.animation_data)
+        bpy.data.actions.remove(channels.action)
+        raise
+
+
 def _write(
+    channels: Channels,
     target: bpy.types.Object,
     rig: TargetRig,
     solved: Solved,
     frames: np.ndarray,
     bone_map: BoneMap,
     options: Options,
-    name: str,
-) -> bpy.types.Action:
-    """The new action, assigned; without one if it cannot be written."""
-    animation = target.animation_data
-    earlier = animation and Placed.on(animation)
-    channels = Channels(target, name.encode()[:NAME_BYTES].decode(errors="ignore"), target.name)
-    try:
-        write_keys(
-            channels, rig.controls, rig.channels, solved.pose, frames, bone_map.settings, options.every
-        )
-        if options.root == "OBJECT":
-            keyed = every_so_many(len(frames), options.every)
-            turns = solved.object.turns[keyed]
-            if target.rotation_mode in ORDERS:
-                matrices = matrix_from_quat(turns)
-                turns = euler_from_matrix(matrices, target.rotation_mode, np.array(target.rotation_euler))
-            elif target.rotation_mode == "AXIS_ANGLE":
-                turns = axis_angles(turns)
-            write_curves(channels, "location", "Object", frames[keyed], solved.object.places[keyed])
-            write_curves(channels, object_path(target), "Object", frames[keyed], turns)
-    except BaseException:
-        animation = target.animation_data
-        animation.action = None
-        if earlier:
-            earlier.assign_to(animation)
-        bpy.data.actions.remove(channels.action)
-        raise
-    return channels.action
+) -> None:
+    """Key the rig's controls, and its object if that carries the motion."""
+    write_keys(channels, rig.controls, rig.channels, solved.pose, frames, bone_map.settings, options.every)
+    if options.root == "OBJECT":
+        turning = Channel(target.rotation_mode, angles=np.array(target.rotation_euler))
+        values, _ = turning.fit(solved.object.turns)
+        keyed = every_so_many(len(frames), options.every)
+        write_curves(channels, "location", "Object", frames[keyed], solved.object.places[keyed])
+        write_curves(channels, object_path(target), "Object", frames[keyed], values[keyed])
 
 
 def _check(

@@ -18,7 +18,7 @@ _LOW = 0.25
 _BALL = 0.68
 """Where the ball of a foot without toe bones is, from heel to toe tip."""
 
-_INSET = 0.06
+_INSET = 0.015
 """The foot rolls about points this share of its length inside of its ends: soles are round there."""
 
 _MANY_VERTICES = 200_000
@@ -85,21 +85,21 @@ def _sole_of_skin(
     other_ankle: np.ndarray,
 ) -> tuple[np.ndarray, ...] | None:
     """Heel, ball, toe tip and ball joint of one foot, see `Soles`; None where there is no skin."""
-    shin = np.linalg.norm(knee - ankle)
+    size = max(np.linalg.norm(knee - ankle), 1.2 * np.linalg.norm(tip - ankle))
     # a box about the foot: nothing of the other one, no skirt behind it, nothing above the ankle
     ahead, across = _heading(ankle, ball, tip, other_ankle)
     local = (skin - ankle) @ np.stack([ahead, across, [0.0, 0.0, 1.0]], axis=1)
     between = 0.5 * abs((other_ankle - ankle) @ across)
-    width = min(between, 0.5 * shin) if between > 1e-6 else 0.5 * shin
-    inside = (np.abs(local[:, 1]) < width) & (local[:, 2] < 0.05 * shin) & (local[:, 2] > -0.8 * shin)
-    inside &= (local[:, 0] > -0.5 * shin) & (local[:, 0] < 1.2 * shin)
+    width = min(between, 0.5 * size) if between > 1e-6 else 0.5 * size
+    inside = (np.abs(local[:, 1]) < width) & (local[:, 2] < 0.05 * size) & (local[:, 2] > -0.8 * size)
+    inside &= (local[:, 0] > -0.5 * size) & (local[:, 0] < 1.2 * size)
     local = local[inside]
     if len(local) < 8:
         return None
     floor = local[:, 2].min()
     low = local[local[:, 2] < floor + _LOW * max(-floor, 1e-3)]
     back, front = low[:, 0].min(), low[:, 0].max()
-    if front - back < 0.05 * shin or -floor < 1e-3 * shin:
+    if front - back < 0.05 * size or -floor < 1e-3 * size:
         return None
     inset = _INSET * (front - back)
     return _sole(ankle, ball, ahead, (back + inset, front - inset), floor)

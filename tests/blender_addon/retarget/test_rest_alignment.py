@@ -67,6 +67,21 @@ def test_rigs_turned_as_objects_are_turned_back_exactly(seed: int) -> None:
     np.testing.assert_allclose(found, source @ (world @ built).T, atol=1e-12)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_rig_whose_bones_make_up_for_its_object_stays_as_it_stands(seed: int) -> None:
+    """Its armature's axes say nothing; that it stands as the source does must not be lost for its leaning
+    head.
+    """
+    found = facing(np.eye(3), figure_axes(t_pose()), rotation(seed))
+    np.testing.assert_allclose(found, np.eye(3), atol=1e-12)
+
+
+def test_rig_turned_on_the_spot_is_turned_back_and_not_tilted() -> None:
+    yaw = matrix_from_rotvec(np.array([0, 0, 2.0]))
+    joints = {role: yaw @ place for role, place in t_pose().items()}
+    np.testing.assert_allclose(facing(np.eye(3), figure_axes(joints), rotation(3)), yaw.T, atol=1e-12)
+
+
 def test_figure_that_leans_in_its_armature_is_taken_as_it_stands() -> None:
     lean = matrix_from_rotvec(np.array([0.9, 0.0, 0.3]))
     joints = {role: lean @ place for role, place in t_pose().items()}
