@@ -162,7 +162,7 @@ def noisy(motion, size=1.0, seed=0, fps=30.0):
     """The motion as if recovered from video: it slides and floats, feet tip, joints shake.
 
     The whole figure drifts by up to 3 cm along x and y and 2 cm along z in waves of 1 to 3 s, feet tip by up
-    to 4 degrees in such waves; joints shake by 0.2 degrees and feet by 0.5, as recovered figures that stand do.
+    to 4 degrees in such waves; joints shake by 0.2 degrees and feet by 0.5, as recovered ones do.
     """
     random = np.random.default_rng(seed)
     count = len(motion.hip)
