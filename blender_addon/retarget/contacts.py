@@ -66,6 +66,15 @@ _HIGHEST = 0.3
 _RISEN = 0.02
 """What has risen by this much from where it was for most of a contact has left the floor; metres."""
 
+_TIPPED = 0.1
+"""The ball of a foot that rests on its heel is on the floor too if it is no higher than this; metres."""
+
+_RESTS = 0.15
+"""It rests while the ball is slower than this; metres a second."""
+
+_RESTING = 0.3
+"""And for this long at least; seconds."""
+
 _GAP = 0.1
 """Contacts with shorter gaps are one; seconds."""
 
@@ -93,6 +102,11 @@ def find_contacts(points: np.ndarray, fps: float, mode: Literal["AUTOMATIC", "AL
     found = np.zeros(height.shape, bool)
     for side in (0, 1):
         for part in (0, 1):
+            if part:  # recovered feet that stand have their toes up at times; people do not stand on heels
+                rests = found[:, side, 0] & (height[:, side, 1] < _TIPPED) & (speed[:, side, 1] < _RESTS)
+                for start, end in runs(rests):
+                    if end - start >= _RESTING * fps:
+                        certain[start:end, side, 1] = possible[start:end, side, 1] = True
             one = _spans(certain[:, side, part], possible[:, side, part], fps)
             found[:, side, part] = _without_rise(one, height[:, side, part], fps)
         _join(found[:, side], fps)

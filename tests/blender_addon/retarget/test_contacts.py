@@ -73,6 +73,17 @@ def test_who_stands_on_the_toes_has_the_heels_up():
     assert not contacts[..., 0].any()
 
 
+def test_a_foot_that_rests_with_its_toes_up_is_on_the_floor_with_all_of_it():
+    """As recovered feet have them at times: the ball 8 cm over the heel, for long."""
+    points = standing_points()
+    points[:, 0, 1:, 2] += 0.08
+    assert found(points).all()
+    points[:, 0, 1:, 2] += 0.08  # a foot that points up, as one's who sits on the floor
+    contacts = found(points)
+    assert contacts[:, 0, 0].all()
+    assert not contacts[:, 0, 1].any()
+
+
 def test_a_jump_is_a_gap():
     """Half a second in the air, where the feet are still for a moment at the top."""
     points = standing_points()
