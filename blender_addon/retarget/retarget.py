@@ -110,7 +110,7 @@ def retarget(
             _write(channels, target, rig, solved, motion.frames, bone_map, options)
             remember(channels.action, source, earlier, before)
             pose_by_stepping(context, target, rig, solved, motion.frames, options.every)
-            degrees = _check(context, target, rig, solved, motion.frames, notes)
+            degrees = _check(context, target, rig, solved, motion.frames, options.every, notes)
         action = channels.action
     return Retargeted(
         action, (int(motion.frames[0]), int(motion.frames[-1])), tuple(dict.fromkeys(notes)), degrees, earlier
@@ -230,12 +230,14 @@ def _check(
     rig: TargetRig,
     solved: Solved,
     frames: np.ndarray,
+    every: int,
     notes: list[str],
 ) -> float:
     """Degrees that the rig in the scene is off what was wanted, at most, in a few of the frames."""
     scene, now = context.scene, context.scene.frame_current_final
     worst, culprit = 0.0, ""
-    chosen = np.unique(np.linspace(0, len(frames) - 1, _CHECKED).round().astype(int))
+    keyed = every_so_many(len(frames), every)  # between keys it is Blender who interpolates
+    chosen = keyed[np.unique(np.linspace(0, len(keyed) - 1, _CHECKED).round().astype(int))]
     known = [control for control in range(len(rig.controls)) if control in solved.pose.values]
     try:
         for number in chosen.tolist():
