@@ -121,10 +121,16 @@ class RigNames:
         return min(counted, key=lambda one: (-counted[one], len(one), one), default="")
 
     def spelled(self, name: str, prefix: str = "") -> str:
-        """The bone that is spelled like a name, behind a prefix; empty when there is none."""
+        """The bone that is spelled like a name, behind a prefix; empty when there is none, or no name."""
+        if not name:
+            return ""
         if not prefix and name in self._names:
             return name
-        return self._spelled.get(prefix + spelling(name), "")
+        wanted = spelling(name)
+        found = self._spelled.get(prefix + wanted, "")
+        if not found and prefix.endswith(f"{wanted}_"):  # Bip01 stands in front of all names of its rig
+            found = self._spelled.get(prefix[:-1], "")
+        return found
 
     def alike(self, name: str) -> str:
         """The only bone with the same canonical name; empty when there is none, or several."""

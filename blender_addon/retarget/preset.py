@@ -53,8 +53,12 @@ class Preset:
         """As `bone_map`, with what detection needs to know besides."""
         wanted = [bone for chains in self.bones.values() for chain in chains for bone in chain]
         prefix = names.prefix(wanted, self.prefix)
+
+        def one(name: str) -> str:
+            return names.spelled(name, prefix) or names.spelled(name)
+
         found = {
-            role: _best([tuple(filter(None, (names.spelled(b, prefix) for b in c))) for c in chains], chains)
+            role: _best([tuple(filter(None, map(one, chain))) for chain in chains], chains)
             for role, chains in self.bones.items()
         }
         spelled = frozenset(role for role, chain in found.items() if chain)
@@ -64,9 +68,6 @@ class Preset:
                 alike = _best([tuple(filter(None, map(names.alike, chain))) for chain in chains], chains)
                 found[role] = tuple(bone for bone in alike if bone not in used)
                 used.update(found[role])
-
-        def one(name: str) -> str:
-            return (names.spelled(name, prefix) or names.spelled(name)) if name else ""
 
         bone_map = BoneMap(
             bones={role: chain for role, chain in found.items() if chain},

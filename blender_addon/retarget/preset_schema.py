@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from typing import Any, Final
 
 from .mapping import ROLES, IkControl, Setting, Twist
@@ -40,6 +41,7 @@ _KEYS: Final = (*_NEEDED, "mirror", "root", "settings", "twists", "ik", "signs",
 _IDENTIFIER: Final = re.compile(r"[A-Za-z0-9_]{1,64}")
 _LONGEST_NAME: Final = 63  # of a bone, in Blender
 _LONGEST_LIST: Final = 256
+_BONE_KEYS: Final = ("bone", "target", "base", "pole")
 _PREFIXES: Final = ("any", "namespace", "none")
 _IK_ROLES: Final = ("left_wrist", "right_wrist", "left_ankle", "right_ankle")
 _TWIST_ROLES: Final = tuple(
@@ -246,13 +248,12 @@ def _both_sides(entries: list[Any], mirror: tuple[str, str] | None) -> tuple[Any
     """Entries, followed by the mirror images of those that name a bone of the left side."""
     images = []
     for entry in entries if mirror else ():
-        image = {}
-        for key, value in vars(entry).items():
-            if isinstance(value, str) and key != "property":
-                value = value.replace("left_", "right_") if key == "role" else value.replace(*mirror)
-            image[key] = value
-        if image != vars(entry):
-            images.append(type(entry)(**image))
+        bones = {key: getattr(entry, key) for key in _BONE_KEYS if hasattr(entry, key)}
+        other = {key: bone.replace(*mirror) for key, bone in bones.items()}
+        if other != bones:
+            if hasattr(entry, "role"):
+                other["role"] = entry.role.replace("left_", "right_")
+            images.append(replace(entry, **other))
     return (*entries, *images)
 
 

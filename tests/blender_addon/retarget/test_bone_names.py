@@ -73,6 +73,14 @@ def test_prefix_without_separator():
     assert rig.spelled("Spine", rig.prefix(["Hips", "Spine"])) == "mixamorigSpine"
 
 
+def test_bone_that_is_called_what_stands_in_front():
+    rig = RigNames(["x:Bip01", "x:Bip01 Pelvis", "x:Bip01 Spine"])
+    prefix = rig.prefix(["Bip01", "Pelvis", "Spine"])
+    assert prefix == "x_bip01_"
+    assert rig.spelled("Bip01", prefix) == "x:Bip01"
+    assert rig.spelled("Bip02", prefix) == ""
+
+
 def test_exact_spelling_goes_first():
     rig = RigNames(["thigh_l", "thigh.L"])
     assert rig.spelled("thigh.L") == "thigh.L"

@@ -140,7 +140,7 @@ def test_root_bones(name, root):
         ("ue5_mannequin", 16),
         ("reallusion_cc", 16),
         ("auto_rig_pro_deform", 8),
-        ("biped", 4),
+        ("biped", 8),
     ],
 )
 def test_twist_bones_are_found(name, count):
@@ -163,6 +163,8 @@ def test_both_sides_of_every_preset_mirror_each_other():
     [
         # what rigs of these families call their bones, where the examples have another variety
         ("biped", ["Bip01", "Bip01_Pelvis", "Bip01_L_Thigh", "Bip01_R_Toe0", "Bip01_Spine2"]),
+        ("biped", ["Hero_Pelvis", "Hero_L_Thigh", "Hero_R_Toe0", "Hero_Spine2"]),
+        ("biped", ["Pelvis", "L Thigh", "R Toe0", "Spine2"]),
         ("smpl", ["Pelvis", "L_Hip", "R_Knee", "Spine3", "L_Collar"]),
         ("smpl", ["f_avg_Pelvis", "f_avg_L_Hip", "f_avg_R_Knee", "f_avg_Spine3", "f_avg_L_Collar"]),
         ("mixamo", ["mixamorig_Hips", "mixamorig_LeftUpLeg", "mixamorig_RightForeArm"]),

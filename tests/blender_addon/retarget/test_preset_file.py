@@ -73,6 +73,17 @@ def test_mirror_gives_the_right_side():
     assert preset.ik[1] == IkControl("right_ankle", "foot.R", "", "knee.R")
 
 
+def test_twist_without_the_word_for_left_is_not_mirrored():
+    twists = [
+        {"bone": f"{s[0].upper()}UpArmTwist", "role": f"{s}_shoulder", "share": 1} for s in ("left", "right")
+    ]
+    data = SMALL | {"mirror": {"left": "L ", "right": "R "}, "twists": twists}
+    assert preset_from(data, "own.json").twists == (
+        Twist("LUpArmTwist", "left_shoulder", 1.0),
+        Twist("RUpArmTwist", "right_shoulder", 1.0),
+    )
+
+
 def test_without_mirror_nothing_is_made_up():
     preset = preset_from(SMALL | {"bones": {"left_hip": "thigh.L"}}, "own.json")
     assert set(preset.bones) == {"left_hip"}
