@@ -216,4 +216,5 @@ def main() -> None:
     drive(visit())
 
 
-main()
+if __name__ == "__main__":
+    main()

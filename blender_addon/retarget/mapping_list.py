@@ -211,7 +211,7 @@ def verdict(listed: bpy.types.PropertyGroup) -> str:
     """How well a list fits, and what detection said of it, as long as nobody has edited it; may be empty."""
     if not listed.score or is_edited(listed):
         return ""
-    return f"{listed.says} {iface_('Match: {:.0f} %.').format(100 * listed.score)}".strip()
+    return f"{listed.says} {iface_('Match: {:.0f}%.').format(100 * listed.score)}".strip()
 
 
 def extras_in_words(listed: bpy.types.PropertyGroup) -> str:

@@ -208,7 +208,7 @@ def _draw_list(
         write(layout, context, problem, "ERROR")
     column = layout.column(align=True)
     for index, row, is_first in rows(listed):
-        line = column.split(factor=0.38, align=True)
+        line = column.split(factor=0.4, align=True)
         name = line.row()
         name.alignment = "RIGHT"
         if is_first:
@@ -226,7 +226,7 @@ def _draw_list(
             line.operator("recover_motion.clear_row", text="", icon="REMOVE").index = index
         elif takes_several(row.role):
             line.operator("recover_motion.add_row", text="", icon="ADD").index = index
-    row = layout.split(factor=0.38, align=True)
+    row = layout.split(factor=0.4, align=True)
     name = row.row()
     name.alignment = "RIGHT"
     name.label(text="Root Bone")

@@ -133,7 +133,7 @@ def test_further_rows_are_a_chain(listed, hero):
 
 def test_what_detection_said_counts_until_somebody_edits(listed):
     fill(listed, read(listed), "All there.", 0.876)
-    assert verdict(listed) == "All there. Match: 88 %."
+    assert verdict(listed) == "All there. Match: 88%."
     row_of(listed, "neck").bone = ""
     assert verdict(listed) == ""
     row_of(listed, "neck").bone = "Neck"

@@ -106,7 +106,7 @@ def test_from_choosing_to_keeping(said, hero, scene):
     ops.detect_rig()
     draw("RECOVER_MOTION_PT_retarget", said)
     assert len(said) == 1
-    assert said[0].endswith("Match: 100 %.")
+    assert said[0].endswith("Match: 100%.")
     ops.preview_frame()
     paper = draw("RECOVER_MOTION_PT_retarget", said)
     assert {"recover_motion.preview_keep", "recover_motion.preview_discard"} <= set(paper.operators)
