@@ -62,6 +62,11 @@ class LegMotion:
     toe: np.ndarray
     has_toes: bool = True
 
+    def moved(self, shift: np.ndarray) -> LegMotion:
+        """The same legs somewhere else: moved by `shift` (T, 3)."""
+        by = shift[:, None]
+        return replace(self, hip=self.hip + by, knee=self.knee + by, ankle=self.ankle + by)
+
 
 def rolling_soles(soles: Soles, has_toes: bool) -> Soles:
     """The soles as feet roll over them.

@@ -132,6 +132,7 @@ class Solver:
         if legs is not None and self._options.feet != "OFF":
             feet = self._options.feet
             contacts = None if feet == "FLOOR" else find_contacts(source.soles, fps, feet)
+            legs = legs.moved(self._way.taken)
             result = plant_feet(legs, self._soles, contacts, feet, self._options.floor, fps)
             hips = hips + result.root_shift
             unreached = result.missed

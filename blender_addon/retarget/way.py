@@ -36,12 +36,15 @@ class Way:
         scale: by how much longer its way is than the source's.
         carrier: (T, 3) where a carrier is that stands under the hips at rest: on the floor.
         headings: (T, 4) turns of the carrier.
+        taken: (T, 3) the way that was taken out to keep the rig in place. Feet are planted with it: in place
+            they would slide like on a treadmill.
     """
 
     hips: np.ndarray
     scale: float
     carrier: np.ndarray
     headings: np.ndarray
+    taken: np.ndarray
 
 
 def find_way(source: SourceMotion, leg_length: float, options: Options, fps: float) -> Way:
@@ -66,7 +69,8 @@ def find_way(source: SourceMotion, leg_length: float, options: Options, fps: flo
         hips[:, 2] = options.floor + leg_length + above - source.leg_length
     else:
         hips[:, 2] = options.floor + ratio * above
-    hips = in_place(hips, options.in_place)
+    going = hips
+    hips = in_place(going, options.in_place)
 
     heading = headings_of(source.turns[:, 0])
     carrier = hips.copy()
@@ -76,7 +80,7 @@ def find_way(source: SourceMotion, leg_length: float, options: Options, fps: flo
     carrier[:, 2] = options.floor
     zero = np.zeros(len(heading))
     quats = np.stack([np.cos(heading / 2), zero, zero, np.sin(heading / 2)], axis=1)
-    return Way(hips, scale, carrier, quats)
+    return Way(hips, scale, carrier, quats, going - hips)
 
 
 def headings_of(turns: np.ndarray) -> np.ndarray:
