@@ -15,6 +15,7 @@ from typing import Final
 
 import numpy as np
 
+from .limb_joints import arm_joints, leg_joints
 from .mapping import REQUIRED, ROLES, RigBone
 from .skeleton_shape import Branch, Shape
 
@@ -26,7 +27,10 @@ _MOST_TRIES: Final = 20
 _DEEPEST: Final = 400  # bones in a row; a rope is no body
 _SAME_PLACE: Final = 0.01
 _CLOSE: Final = 0.1
-_UPPER_TO_FOREARM: Final = 1.08
+_SKULL: Final = (
+    0.55  # its base is not higher above the shoulders, as a share of their height above the pelvis
+)
+_LONGEST_NECK: Final = 12  # bones
 
 
 @dataclass(frozen=True)
@@ -81,8 +85,8 @@ def _understood(shape: Shape, legs: _Limbs, arms: _Limbs) -> Structure | None:
     """The whole body, if two pairs of limbs are legs and arms; None when they make no sense as such."""
     up = _up(shape, legs, arms)
     numbers = _trunk(shape, legs, arms, up)
-    thighs = [_leg(leg, up) for leg in legs.pair]
-    upper_arms = [_arm(shape, arm) for arm in arms.pair]
+    thighs = [leg_joints(leg, up) for leg in legs.pair]
+    upper_arms = [arm_joints(shape, arm) for arm in arms.pair]
     if numbers is None or None in thighs or None in upper_arms:
         return None
     front = _front(shape, thighs, up)
@@ -131,12 +135,18 @@ def _is_upright(shape: Shape, legs: _Limbs, arms: _Limbs) -> bool:
         return False
     up = spine / tall
     for leg in legs.pair:
-        way = leg.joints[-1] - leg.joints[0]
+        way = _end_of_leg(leg, up) - leg.joints[0]
         if way @ up > -_UPRIGHT * np.linalg.norm(way):
             return False
     lowest = max(float((leg.joints[-1] - legs.roots) @ up) for leg in legs.pair)
     hands = min(float((arm.joints[-1] - legs.roots) @ up) for arm in arms.pair)
     return hands > 0.8 * lowest  # both may be below the hips, but the hands of something upright not as far
+
+
+def _end_of_leg(leg: Branch, up: np.ndarray) -> np.ndarray:
+    """(3,) where a leg has come almost as far down as it gets; what follows is the foot, however long."""
+    depths = (leg.joints[0] - leg.joints) @ up
+    return leg.joints[int((depths >= 0.8 * depths.max()).argmax())]
 
 
 def _common(shape: Shape, one: int, other: int) -> int | None:
@@ -147,8 +157,8 @@ def _common(shape: Shape, one: int, other: int) -> int | None:
 
 def _up(shape: Shape, legs: _Limbs, arms: _Limbs) -> np.ndarray:
     """(3,) from the feet to the shoulders, square to the side."""
-    feet = np.mean([branch.joints[-1] for branch in legs.pair], axis=0)
-    up = arms.roots - feet
+    spine = arms.roots - legs.roots
+    up = arms.roots - np.mean([_end_of_leg(leg, spine) for leg in legs.pair], axis=0)
     up[shape.side] = 0.0
     axis = int(np.abs(up).argmax())
     exact = np.zeros(3)
@@ -158,13 +168,41 @@ def _up(shape: Shape, legs: _Limbs, arms: _Limbs) -> np.ndarray:
 
 def _trunk(shape: Shape, legs: _Limbs, arms: _Limbs, up: np.ndarray) -> dict[str, list[int]] | None:
     """Pelvis, spine, neck and head."""
+    pelvis, spine = _pelvis_and_spine(shape, legs, arms)
+    above = _way_up(shape, arms, up)
+    if spine and float((shape.heads[spine[-1]] - arms.roots) @ up) > -_SAME_PLACE:
+        above.insert(0, spine.pop())  # a Biped's arms hang on its neck
+    if not spine:
+        return None
+    numbers = {"pelvis": pelvis}
+    share = {1: ("spine3",), 2: ("spine1", "spine3")}.get(len(spine), ("spine1", "spine2", "spine3"))
+    for role, part in zip(share, np.array_split(spine, len(share)), strict=True):
+        numbers[role] = [int(bone) for bone in part]
+
+    shoulders = float(np.mean([_shoulder(arm) for arm in arms.pair], axis=0) @ up)
+    tall = max(shoulders - float(shape.heads[pelvis[0]] @ up), 1e-6)
+    above = [bone for bone in above if float(shape.heads[bone] @ up) - shoulders < _SKULL * tall]
+    head = 0
+    for index in range(1, len(above)):
+        step = float(np.linalg.norm(shape.heads[above[index]] - shape.heads[above[index - 1]]))
+        faced = [pair for pair in shape.pairs(above[index - 1]) if pair[0].bone != arms.pair[0].bone]
+        if faced or step < _SAME_PLACE:  # eyes and cheeks hang on a head, and it has helpers in its place
+            break
+        head = index
+    if above:
+        numbers |= {"neck": above[:head], "head": [above[head]]}
+    return numbers
+
+
+def _pelvis_and_spine(shape: Shape, legs: _Limbs, arms: _Limbs) -> tuple[list[int], list[int]]:
+    """The bones where legs and spine meet, and those from there to where the arms hang."""
     meets = _common(shape, legs.bone, arms.bone)
-    spine = shape.above(arms.bone)
-    spine = spine[: spine.index(meets)][::-1]
+    line = shape.above(arms.bone)
+    spine = line[: line.index(meets)][::-1]
     pelvis = [meets]
     for bone in shape.above(meets)[1:]:
         away = float(np.linalg.norm(shape.heads[bone] - shape.heads[pelvis[0]]))
-        if away > _CLOSE or len(shape.children[bone]) > 4:
+        if away > _CLOSE:
             break
         if away > _SAME_PLACE and bone == shape.parents[meets]:  # a Biped's legs hang on its spine
             spine.insert(0, pelvis.pop())
@@ -172,31 +210,7 @@ def _trunk(shape: Shape, legs: _Limbs, arms: _Limbs, up: np.ndarray) -> dict[str
     if legs.bone != meets and legs.bone not in spine:
         line = shape.above(legs.bone)
         pelvis += line[: line.index(meets)][::-1]
-    shoulders = float(np.mean([_shoulder(arm) for arm in arms.pair], axis=0) @ up)
-    collars = float(arms.roots @ up)
-    above = _way_up(shape, arms, up)
-    if (
-        spine and float(shape.heads[spine[-1]] @ up) > collars - _SAME_PLACE
-    ):  # a Biped's arms hang on its neck
-        above.insert(0, spine.pop())
-    height = max(shoulders - float(shape.heads[pelvis[0]] @ up), 1e-6)
-    reached = [bone for bone in above if float(shape.heads[bone] @ up) - shoulders < 0.55 * height]
-    head = 0
-    for index in range(1, len(reached)):
-        at, before = shape.heads[reached[index]], shape.heads[reached[index - 1]]
-        faced = [pair for pair in shape.pairs(reached[index - 1]) if pair[0].bone != arms.pair[0].bone]
-        if faced or float(np.linalg.norm(at - before)) < _SAME_PLACE:  # eyes and cheeks hang on a head
-            break
-        head = index
-    numbers = {"pelvis": pelvis}
-    if reached:
-        numbers |= {"neck": reached[:head], "head": [reached[head]]}
-    if not spine:
-        return None
-    share = {1: ("spine3",), 2: ("spine1", "spine3")}.get(len(spine), ("spine1", "spine2", "spine3"))
-    for role, part in zip(share, np.array_split(spine, len(share)), strict=True):
-        numbers[role] = [int(bone) for bone in part]
-    return numbers
+    return pelvis, spine
 
 
 def _shoulder(arm: Branch) -> np.ndarray:
@@ -214,7 +228,7 @@ def _way_up(shape: Shape, arms: _Limbs, up: np.ndarray) -> list[int]:
             branch = shape.branch(child)
             if child not in limbs and abs(shape.offset(shape.heads[child])) < _SAME_PLACE:
                 ahead.append((float((branch.joints @ up).mean()), child))
-        if not ahead or len(way) > 12:
+        if not ahead or len(way) > _LONGEST_NECK:
             return way
         bone = max(ahead)[1]
         if float(shape.heads[bone] @ up) < float(shape.heads[arms.bone] @ up):
@@ -222,100 +236,19 @@ def _way_up(shape: Shape, arms: _Limbs, up: np.ndarray) -> list[int]:
         way.append(bone)
 
 
-def _leg(branch: Branch, up: np.ndarray) -> dict[str, list[int]] | None:
-    """Hip, knee, ankle and foot along a leg."""
-    steps, lengths = np.diff(branch.joints, axis=0), branch.lengths
-    heights = branch.joints @ up
-    down = -(steps @ up) / np.maximum(lengths, 1e-9)
-    hip = next((k for k in range(len(branch.path)) if down[k] > 0.7 and lengths[k] > 0.01), None)
-    if hip is None:
-        return None
-    heights = (heights - heights.min()) / max(heights[hip] - heights.min(), 1e-9)
-    ankle = None
-    for k in range(hip + 2, len(branch.path)):
-        turned = 1.0
-        if lengths[k] > 1e-6 and lengths[k - 1] > 1e-6:
-            turned = float(steps[k] @ steps[k - 1] / (lengths[k] * lengths[k - 1]))
-        if heights[k] < 0.15 or (heights[k] < 0.4 and turned < 0.9):
-            ankle = k
-            break
-    if ankle is None:
-        return None
-    along = np.concatenate([[0.0], np.cumsum(lengths)])
-    halves = {
-        k: (along[k] - along[hip]) / max(along[ankle] - along[hip], 1e-9) for k in range(hip + 1, ankle)
-    }
-    knee = min(halves, key=lambda k: abs(halves[k] - 0.5))
-    if not 0.25 < halves[knee] < 0.75:
-        return None
-    path = list(branch.path)
-    return {
-        "hip": path[hip:knee],
-        "knee": path[knee:ankle],
-        "ankle": path[ankle : ankle + 1],
-        "foot": path[ankle + 1 : ankle + 2],
-    }
-
-
-def _arm(shape: Shape, branch: Branch) -> dict[str, list[int]] | None:
-    """Collar, shoulder, elbow and wrist along an arm: upper arm and forearm are about equally long."""
-    path = list(branch.path)
-    along = np.concatenate([[0.0], np.cumsum(branch.lengths)])
-    fingers = [k for k in range(2, len(path)) if _has_fingers(shape, path[k])]
-    wrists = fingers[:1] or range(2, len(path))
-    best: tuple[float, int, int, int] | None = None
-    for wrist in wrists:
-        for shoulder in range(min(3, wrist - 1)):
-            for elbow in range(shoulder + 1, wrist):
-                upper, fore = along[elbow] - along[shoulder], along[wrist] - along[elbow]
-                if min(upper, fore) < 1e-3:
-                    continue
-                hand = max(along[-1] - along[wrist], 1e-3) / (upper + fore)
-                cost = (
-                    abs(np.log(upper / fore / _UPPER_TO_FOREARM))
-                    + (not fingers) * max(0.3 * np.log(hand / 0.3), -0.05 * np.log(hand / 0.3))
-                    + 0.5 * max(0.0, (along[shoulder] - along[0]) / upper - 0.8)
-                    + 2.0 * max(0.0, 0.25 - abs(shape.offset(branch.joints[shoulder])) / (upper + fore))
-                )
-                if best is None or cost < best[0]:
-                    best = (float(cost), shoulder, elbow, wrist)
-    if best is None:
-        return None
-    _, shoulder, elbow, wrist = best
-    return {
-        "collar": path[:shoulder],
-        "shoulder": path[shoulder:elbow],
-        "elbow": path[elbow:wrist],
-        "wrist": path[wrist : wrist + 1],
-    }
-
-
-def _has_fingers(shape: Shape, bone: int) -> bool:
-    """Whether at least three chains of bones begin at a bone."""
-    chains = [child for child in shape.children[bone] if shape.children[child]]
-    return len(chains) >= 3
-
-
 def _front(shape: Shape, legs: Sequence[dict[str, list[int]]], up: np.ndarray) -> np.ndarray:
     """(3,) which way the figure faces: where its toes point; else its knees; else as most rigs do."""
-    ahead = np.zeros(3)
-    for leg in legs:
-        ankle = leg["ankle"][0]
-        end = shape.heads[leg["foot"][0]] if leg["foot"] else shape.tails[ankle]
-        ahead += end - shape.heads[ankle]
     across = np.zeros(3)
     across[shape.side] = 1.0
-    ahead -= (ahead @ up) * up + (ahead @ across) * across
-    if np.linalg.norm(ahead) < 0.02:
-        ahead = np.zeros(3)
-        for leg in legs:
-            hip, knee, ankle = (shape.heads[leg[part][0]] for part in ("hip", "knee", "ankle"))
-            ahead += 2 * knee - hip - ankle
-        ahead -= (ahead @ up) * up + (ahead @ across) * across
-    if np.linalg.norm(ahead) < 0.01:
-        z_up = abs(up[2]) > 0.7
-        ahead = np.array([0.0, -1.0, 0.0]) if z_up else np.array([0.0, 0.0, 1.0])
-        ahead -= (ahead @ up) * up + (ahead @ across) * across
-        if np.linalg.norm(ahead) < 1e-6:
-            ahead = np.cross(across, up)
-    return ahead / np.linalg.norm(ahead)
+    level = np.eye(3) - np.outer(up, up) - np.outer(across, across)
+    toes, knees = np.zeros(3), np.zeros(3)
+    for leg in legs:
+        hip, knee, ankle = (shape.heads[leg[part][0]] for part in ("hip", "knee", "ankle"))
+        toes += (shape.heads[leg["foot"][0]] if leg["foot"] else shape.tails[leg["ankle"][0]]) - ankle
+        knees += 2 * knee - hip - ankle
+    usual = (np.array([0.0, -1.0, 0.0]), np.array([0.0, 0.0, 1.0]))  # Blender's rigs, and those with Y up
+    for way, least in ((toes, 0.02), (knees, 0.01), *((one, 0.5) for one in usual)):
+        ahead = level @ way
+        if (length := float(np.linalg.norm(ahead))) > least:
+            return ahead / length
+    return np.cross(across, up)

@@ -33,6 +33,14 @@ def nameless(name, seed=5):
     return shuffled, {role: tuple(names[bone] for bone in chain) for role, chain in own.items()}
 
 
+def below_of(bones, tops):
+    """Names of all bones that hang on some."""
+    below = set()
+    for _ in bones:
+        below |= {bone.name for bone in bones if bone.parent in tops | below}
+    return below
+
+
 def check(structure, own):
     for role in (*LIMBS, "pelvis", "head"):
         assert structure.bones[role][0] == own[role][0], role
@@ -101,15 +109,8 @@ def test_small_asymmetry_is_no_obstacle(name):
 @pytest.mark.parametrize("name", FIGURES)
 def test_without_fingers_and_toes(name):
     bones, own = nameless(name)
-    children = {}
-    for bone in bones:
-        children.setdefault(bone.parent, []).append(bone.name)
-
-    def below(bone):
-        return [name for child in children.get(bone, ()) for name in (child, *below(child))]
-
-    ends = [own[role][-1] for role in ("left_wrist", "right_wrist", "left_ankle", "right_ankle")]
-    structure = find_structure(example_rigs.without(bones, {one for end in ends for one in below(end)}))
+    ends = {own[role][-1] for role in ("left_wrist", "right_wrist", "left_ankle", "right_ankle")}
+    structure = find_structure(example_rigs.without(bones, below_of(bones, ends)))
     for role in (*LIMBS, "pelvis", "head"):
         assert structure.bones[role][0] == own[role][0], role
     assert "left_foot" not in structure.bones
@@ -142,6 +143,25 @@ def test_short_legs_and_a_large_head(name):
         assert structure.bones[role][0] == own[role][0], role
 
 
+@pytest.mark.parametrize("name", FIGURES)
+def test_feet_as_long_as_shins(name):
+    bones, own = nameless(name)
+    heads = {bone.name: np.array(bone.head) for bone in bones}
+    parents = {bone.name: bone.parent for bone in bones}
+    ankles = {own[role][0] for role in ("left_ankle", "right_ankle")}
+
+    def place(name, point):
+        above = name
+        while above and above not in ankles:
+            above = parents[above]
+        if not above:
+            return point
+        return tuple(heads[above] + np.array([1, 3.5, 1]) * (np.array(point) - heads[above]))
+
+    longer = [dataclasses.replace(b, head=place(b.name, b.head), tail=place(b.name, b.tail)) for b in bones]
+    check(find_structure(longer), own)
+
+
 def test_arms_straight_down_and_straight_to_the_side():
     bones, own = nameless("mpfb_mixamo")
     for angle in (0.9, -0.75):  # from the A-pose to hanging arms, and to a T-pose
@@ -172,6 +192,60 @@ def turned_below(bones, top, matrix):
 @pytest.mark.parametrize("name", example_rigs.CONTROL_RIGS[1:])
 def test_control_rigs_are_not_guessed_at(name):
     assert find_structure(nameless(name)[0]) is None
+
+
+@pytest.mark.parametrize(
+    ("turn", "front"),
+    [((0, 0, 0), (0, -1, 0)), ((-QUARTER, 0, 0), (0, 0, 1)), ((0, 0, QUARTER), (0, -1, 0))],
+)
+def test_figure_as_flat_as_a_drawing_faces_as_most_rigs_do(turn, front):
+    flat = [
+        RigBone("hips", "", (0, 0, 1), (0, 0, 1.1)),
+        RigBone("spine", "hips", (0, 0, 1.1), (0, 0, 1.3)),
+        RigBone("chest", "spine", (0, 0, 1.3), (0, 0, 1.5)),
+        RigBone("head", "chest", (0, 0, 1.5), (0, 0, 1.8)),
+    ]
+    for side, x in (("+", 1), ("-", -1)):
+        for part, above, head, tail in (
+            ("arm", "chest", (0.2 * x, 0, 1.4), (0.5 * x, 0, 1.4)),
+            ("forearm", "arm" + side, (0.5 * x, 0, 1.4), (0.8 * x, 0, 1.4)),
+            ("hand", "forearm" + side, (0.8 * x, 0, 1.4), (0.95 * x, 0, 1.4)),
+            ("thigh", "hips", (0.1 * x, 0, 0.95), (0.1 * x, 0, 0.5)),
+            ("shin", "thigh" + side, (0.1 * x, 0, 0.5), (0.1 * x, 0, 0.08)),
+            ("foot", "shin" + side, (0.1 * x, 0, 0.08), (0.1 * x, 0, 0)),
+        ):
+            flat.append(RigBone(part + side, above, head, tail))
+    matrix = rotation(np.array(turn))
+    structure = find_structure(example_rigs.turned(flat, matrix))
+    if turn[2]:  # edge-on to the usual axis: nothing tells the front, but the sides are told apart
+        assert {structure.bones["left_knee"][0], structure.bones["right_knee"][0]} == {"shin+", "shin-"}
+        return
+    np.testing.assert_allclose(structure.front, front, atol=1e-9)
+    assert structure.bones["left_knee"] == ("shin+",)
+    assert structure.bones["right_elbow"] == ("forearm-",)
+    assert structure.bones["head"] == ("head",)
+    assert "left_collar" not in structure.bones
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_knees_tell_the_front_where_there_are_no_toes(name):
+    bones, own = nameless(name)
+    ends = {own[role][0] for role in ("left_ankle", "right_ankle")}
+    below = below_of(bones, ends)
+    bare = [
+        dataclasses.replace(b, tail=(b.head[0], b.head[1], b.head[2] - 0.05)) if b.name in ends else b
+        for b in example_rigs.without(bones, below)
+    ]
+    bent = {own[role][0]: (0, -0.06, 0) for role in ("left_knee", "right_knee")}
+    bare = [
+        dataclasses.replace(b, head=tuple(np.add(b.head, bent[b.name]))) if b.name in bent else b
+        for b in bare
+    ]
+    turned = example_rigs.turned(bare, rotation(np.array([0, 0, 2 * QUARTER])))
+    structure = find_structure(turned)
+    np.testing.assert_allclose(structure.front, [0, 1, 0], atol=1e-6)
+    for role in (*LIMBS, "pelvis"):
+        assert structure.bones[role][0] == own[role][0], role
 
 
 # --- what is no biped
