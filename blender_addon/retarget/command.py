@@ -47,14 +47,18 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--preset", metavar="NAME|FILE", help="kind of rig, or a preset file (detected)")
     command.add_argument("--root", choices=("pelvis", "bone", "object"), help="what travels (pelvis)")
-    command.add_argument("--feet", choices=("automatic", "always", "floor", "off"), help="(automatic)")
+    command.add_argument(
+        "--feet", choices=("automatic", "always", "floor", "off"), help="which feet are held (automatic)"
+    )
     command.add_argument("--floor", type=float, metavar="METRES", help="height of the floor (0)")
-    command.add_argument("--scale", type=_scale, metavar="legs|none|FACTOR", help="of the way (legs)")
-    command.add_argument("--in-place", choices=("off", "trend", "full"), help="(off)")
+    command.add_argument("--scale", type=_scale, metavar="legs|none|FACTOR", help="scale of the way (legs)")
+    command.add_argument("--in-place", choices=("off", "trend", "full"), help="take out travel (off)")
     command.add_argument("--heights", choices=("scaled", "kept"), help="how far the pelvis rises (scaled)")
     command.add_argument("--place", choices=("source", "target"), help="where the motion starts (source)")
     command.add_argument(
-        "--alignment", choices=("directions", "rest", "pose"), help="of the rest poses (directions)"
+        "--alignment",
+        choices=("directions", "rest", "pose"),
+        help="how rest poses are brought together (directions)",
     )
     command.add_argument("--no-twists", action="store_true", help="leave twist bones as they are")
     command.add_argument("--no-ik", action="store_true", help="leave IK controls as they are")
@@ -62,7 +66,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--start", type=int, metavar="FRAME", help="first frame of the scene to take")
     command.add_argument("--end", type=int, metavar="FRAME", help="last frame of the scene to take")
     command.add_argument(
-        "--smooth", type=float, default=0.0, metavar="SECONDS", help="with --motion: smooth it first (0)"
+        "--smooth", type=_seconds, default=0.0, metavar="SECONDS", help="with --motion: smooth it first (0)"
     )
     command.add_argument(
         "--use-nla", action="store_true", help="with --motion: an NLA track for each (the last one plays)"
@@ -330,6 +334,14 @@ def _scale(text: str) -> float | str:
         value = 0.0
     if not 0.0 < value < 1000.0:
         raise argparse.ArgumentTypeError(f"{text} is neither legs nor none, nor a number above 0")
+    return value
+
+
+def _seconds(text: str) -> float:
+    """The strength of smoothing, as the panel allows it."""
+    value = float(text)
+    if not 0.0 <= value <= 10.0:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 10")
     return value
 
 

@@ -9,6 +9,8 @@ import pytest
 import recover_motion
 from recover_motion import command_line
 from recover_motion.retarget.character_file import append_character
+from recover_motion.retarget.mapping import BoneMap
+from recover_motion.retarget.preset_file import save_preset
 from recover_motion.retarget.problem import RetargetProblem
 from simple_character import add_character, bring_in, write_stroll
 
@@ -75,8 +77,12 @@ def test_frames_and_out(folder):
 
 def test_a_preset_by_name_and_as_a_file(folder):
     assert run("--target", "Hero", "--preset", "mixamo") == 0
-    assert run("--target", "Hero", "--preset", "biped") == 3
-    assert "no bones of the preset" in report()["clips"][0]["message"]
+    save_preset(folder / "squid.json", BoneMap({"pelvis": ("mantle",)}), "Squid")
+    assert run("--target", "Hero", "--preset", "squid.json") == 3
+    assert "Hero has no bones of the preset Squid" in report()["clips"][0]["message"]
+    save_preset(folder / "own.json", BoneMap({"pelvis": ("mixamorig:Hips",)}), "Own")
+    assert run("--target", "Hero", "--preset", "own.json") == 3
+    assert "No bone plays the Left Thigh" in report()["clips"][0]["message"]
     assert run("--target", "Hero", "--preset", "Octopus") == 3
     assert 'no preset "Octopus"' in report()["clips"][0]["message"]
     assert run("--target", "Hero", "--preset", "gone.json") == 3
@@ -175,7 +181,10 @@ def test_the_character_of_a_file_is_the_armature_that_most_skins_hang_on(folder)
 
 
 def test_calls_that_the_parser_refuses(folder, capsys):
-    for words in (["--scale", "wide"], ["--every", "0"], ["--feet", "glued"], ["--scale", "-1"]):
+    for words in (
+        *(["--scale", "wide"], ["--scale", "-1"], ["--every", "0"]),
+        *(["--feet", "glued"], ["--smooth", "11"]),
+    ):
         assert run("--target", "Hero", *words) == 2
         assert words[0] in capsys.readouterr().err
 

@@ -6,6 +6,7 @@ import pytest
 import recover_motion
 from recover_motion.compat import HAS_SLOTS, curves_of
 from recover_motion.retarget import known_presets
+from recover_motion.retarget.mapping import BoneMap
 from recover_motion.retarget.mapping_list import ORDER, find_list, read, title
 from simple_character import add_character, bring_in
 
@@ -66,8 +67,9 @@ def test_a_preset_by_name_and_by_id(hero, settings):
     assert read(find_list(settings, hero)) == by_id
     with pytest.raises(RuntimeError, match=r'no preset "Octopus"\. There are: .*Mixamo'):
         ops.use_preset(name="Octopus")
-    with pytest.raises(RuntimeError, match="no bones of the preset"):
-        ops.use_preset(name="biped")
+    known_presets.save_own(BoneMap({"pelvis": ("mantle",)}), "Squid")
+    with pytest.raises(RuntimeError, match="Hero has no bones of the preset Squid"):
+        ops.use_preset(name="squid")
     assert read(find_list(settings, hero)) == by_id
 
 

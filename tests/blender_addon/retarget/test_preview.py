@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The preview: shown beside the source, kept, or discarded without a trace; undo, saving, deleting."""
 
+from dataclasses import replace
+
 import bpy
 import pytest
 import recover_motion
+from characters import character
 from recover_motion.retarget import preview
+from recover_motion.retarget.mapping import Setting
+from recover_motion.retarget.mapping_list import fill, find_list, read
 from simple_character import add_character, bring_in
 
 pytestmark = pytest.mark.bpy
@@ -59,6 +64,38 @@ def test_it_is_discarded_without_a_trace(hero):
     assert ops.preview_discard() == {"FINISHED"}
     assert state(hero) == before
     assert not preview.is_shown(bpy.context.scene)
+
+
+def test_switches_of_the_rig_are_put_back(hero):
+    """What a preset says that must be set, such as FK, is set for the preview and is as before after it."""
+    bone = hero.pose.bones["mixamorig:Hips"]
+    bone["fk"] = 0.25
+    bone["other"] = 3
+    settings = bpy.context.scene.recover_motion_retarget
+    ops.detect_rig()
+    listed = find_list(settings, hero)
+    fill(listed, replace(read(listed), settings=(Setting(bone.name, "fk", 1.0), Setting("none", "fk", 1.0))))
+    before = state(hero)
+    ops.preview_range()
+    assert (bone["fk"], bone["other"]) == (1.0, 3)
+    ops.preview_discard()
+    assert state(hero) == before
+    ops.preview_range()
+    ops.preview_keep()
+    assert bone["fk"] == 1.0
+    ops.put_back()
+    assert bone["fk"] == 0.25
+
+
+@pytest.mark.parametrize("name", ["default", "mannequin_axes", "fbx_mixamo", "cartoon_plain"])
+def test_other_characters_are_found_shown_and_as_before(hero, name):
+    made = character(name, bpy.context.scene)
+    bpy.context.scene.recover_motion_retarget.target = made.mesh
+    before = state(made.armature)
+    assert ops.preview_frame() == {"FINISHED"}
+    assert made.armature.matrix_world.translation.x > 1.0
+    assert ops.preview_discard() == {"FINISHED"}
+    assert state(made.armature) == before
 
 
 def test_a_character_without_an_action_has_none_again(hero):
