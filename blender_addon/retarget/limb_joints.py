@@ -14,6 +14,7 @@ _ANKLE: Final = 0.15  # heights above the lowest point of the leg, as shares of 
 _HIGH_ANKLE: Final = 0.4
 _STRAIGHT: Final = 0.9  # cosine between bones that go on in the same direction
 _KNEE: Final = 0.25  # how far from half-way a knee can be
+_BALL: Final = 0.65  # where toes begin: share of the way from the ankle to the tip
 
 _UPPER_TO_FOREARM: Final = 1.08
 _HAND: Final = 0.3  # lengths as shares of the arm's
@@ -26,7 +27,8 @@ def leg_joints(branch: Branch, up: np.ndarray) -> dict[str, list[int]] | None:
     """Hip, knee, ankle and foot along a leg: the numbers of their bones.
 
     The hip is where the way turns down; what comes before it only leads to the side. The ankle is where the
-    way turns ahead, near the floor; the knee is half-way between the two.
+    way turns ahead, near the floor; the knee is half-way between the two. Toes begin at
+    about two thirds of the foot.
 
     Returns:
         None when it is no leg.
@@ -56,11 +58,15 @@ def leg_joints(branch: Branch, up: np.ndarray) -> dict[str, list[int]] | None:
     if abs(halves[knee] - 0.5) > _KNEE:
         return None
     path = list(branch.path)
+    ahead = branch.joints[ankle:] - branch.joints[ankle]
+    ahead = np.linalg.norm(ahead - np.outer(ahead @ up, up), axis=1)  # along the floor, from below the ankle
+    ahead = ahead / max(ahead.max(), 1e-9)
+    toes = min(range(ankle + 1, len(path)), key=lambda k: abs(ahead[k - ankle] - _BALL), default=len(path))
     return {
         "hip": path[hip:knee],
         "knee": path[knee:ankle],
         "ankle": path[ankle : ankle + 1],
-        "foot": path[ankle + 1 : ankle + 2],
+        "foot": path[toes : toes + 1],
     }
 
 

@@ -19,6 +19,7 @@ LIMBS = tuple(
     for side in ("left", "right")
     for joint in ("hip", "knee", "ankle", "shoulder", "elbow", "wrist")
 )
+SPINE = ("spine1", "spine2", "spine3")
 QUARTER = np.pi / 2
 
 
@@ -35,9 +36,9 @@ def nameless(name, seed=5):
 
 def below_of(bones, tops):
     """Names of all bones that hang on some."""
-    below = set()
-    for _ in bones:
-        below |= {bone.name for bone in bones if bone.parent in tops | below}
+    below, found = set(), tops
+    while found := {bone.name for bone in bones if bone.parent in found}:
+        below |= found
     return below
 
 
@@ -45,8 +46,10 @@ def check(structure, own):
     for role in (*LIMBS, "pelvis", "head"):
         assert structure.bones[role][0] == own[role][0], role
     for role, chain in structure.bones.items():
-        if role in own:
+        if role in own and role not in SPINE:
             assert set(chain) & set(own[role]), role
+    spine = [bone for role in SPINE for bone in structure.bones.get(role, ())]
+    assert spine == [bone for role in SPINE for bone in own.get(role, ())]
     assert len(structure.bones) >= len(own) - 1
     assert 0.5 < structure.score <= 0.7
 
