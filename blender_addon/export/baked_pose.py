@@ -78,7 +78,13 @@ def rest_matrix(armature_in_world: np.ndarray, placement: Placement) -> np.ndarr
 
 
 def keys_of_bones(
-    in_world: np.ndarray, scale: float, placement: Placement, rest: np.ndarray, parents: Sequence[int]
+    in_world: np.ndarray,
+    scale: float,
+    placement: Placement,
+    rest: np.ndarray,
+    parents: Sequence[int],
+    *,
+    scaled: bool = True,
 ) -> BoneKeys:
     """The keys that bring the stand-in's bones to where they were seen.
 
@@ -91,6 +97,7 @@ def keys_of_bones(
         placement: of the stand-in.
         rest: (B, 4, 4) the stand-in's bones at rest.
         parents: index of each bone's parent, which comes before it; -1 for a root.
+        scaled: False to have no scale in the keys; the heads are in their places all the same.
     """
     frames, count = in_world.shape[:2]
     wanted = np.array(in_world, np.float64)
@@ -108,8 +115,9 @@ def keys_of_bones(
         locations[:, bone] = basis[:, :3, 3]
         size = np.linalg.norm(basis[:, :3, :3], axis=1)
         size[np.linalg.det(basis[:, :3, :3]) < 0] *= -1
-        scales[:, bone] = np.where(np.abs(size) > 1e-9, size, 1e-9)
-        left, _, right = np.linalg.svd(basis[:, :3, :3] / scales[:, None, bone])
+        size = np.where(np.abs(size) > 1e-9, size, 1e-9)
+        left, _, right = np.linalg.svd(basis[:, :3, :3] / size[:, None])
+        scales[:, bone] = size if scaled else 1.0
         quats[:, bone] = quat_from_matrix(left @ right)
         held = np.broadcast_to(np.eye(4), (frames, 4, 4)).copy()
         held[:, :3, :3] = matrix_from_quat(quats[:, bone]) * scales[:, None, bone]

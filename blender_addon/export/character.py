@@ -121,7 +121,14 @@ def _write_checked(
     with (
         exporter_of(kind),
         stand_in(
-            context, armature, meshes, sampled, placement, deform_only=options.deform_only, name=name
+            context,
+            armature,
+            meshes,
+            sampled,
+            placement,
+            deform_only=options.deform_only,
+            scaled=kind != "BVH",  # which has none
+            name=name,
         ) as figure,
     ):
         write(context, figure, kind, options, file)

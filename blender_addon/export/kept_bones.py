@@ -35,13 +35,10 @@ def kept_bones(bones: Sequence[RigBone], weighted: frozenset[str] = frozenset())
     parents: dict[str, str] = {}
     for name in kept:
         parents[name] = _parent(known, places, parents, name)
-    tops = {_top(known, name) for name in kept}
-    roots = tops - set(kept)
-    for name in kept:
-        top = _top(known, name)
-        if not parents[name] and top in roots:
-            parents[name] = top
-    result = {**dict.fromkeys(roots, ""), **parents}
+    root = _root(known, kept)
+    if root:
+        parents = {name: parent or root for name, parent in parents.items()}
+    result = {root: "", **parents} if root else parents
     return {bone.name: result[bone.name] for bone in bones if bone.name in result}
 
 
@@ -73,9 +70,12 @@ def in_order(parents: Mapping[str, str]) -> list[str]:
     order: list[str] = []
     left = list(parents)
     while left:
-        ready = [name for name in left if not parents[name] or parents[name] in order]
+        known = set(order)
+        ready = [name for name in left if not parents[name] or parents[name] in known]
+        if not ready:
+            raise ValueError(f"{left[0]} hangs on nothing")
         order += ready
-        left = [name for name in left if name not in ready]
+        left = [name for name in left if name not in set(ready)]
     return order
 
 
@@ -83,19 +83,41 @@ def _parent(known: Mapping[str, RigBone], places: _Places, parents: Mapping[str,
     """The kept bone that a kept bone belongs to; empty when there is none above it."""
     above = known[name].parent
     while above:
-        if above in places.names:
+        if above in places.names and not _is_under(parents, above, name):
             return above
         for other in places.like(known[above]):
-            if not _is_under(parents, other, name):
+            # neither below it as the rig has it, nor as it has been hung up so far
+            if not _is_below(known, other, name) and not _is_under(parents, other, name):
                 return other
         above = known[above].parent
     return ""
+
+
+def _root(known: Mapping[str, RigBone], kept: Sequence[str]) -> str:
+    """The bone that carries the whole rig; empty when the kept bones have one among themselves.
+
+    It is the one called root, or else the one with most of the kept bones below it: some mechanisms, as those
+    of Rigify's torso, hang on nothing but constraints.
+    """
+    tops = [_top(known, name) for name in kept]
+    if set(tops) <= set(kept):
+        return ""
+    named = [bone.name for bone in known.values() if not bone.parent and bone.name.lower() == "root"]
+    root = named[0] if named else max(dict.fromkeys(tops), key=tops.count)
+    return "" if root in kept else root
 
 
 def _top(known: Mapping[str, RigBone], name: str) -> str:
     while known[name].parent:
         name = known[name].parent
     return name
+
+
+def _is_below(known: Mapping[str, RigBone], name: str, other: str) -> bool:
+    """Whether a bone is another one, or below it in the rig."""
+    while name and name != other:
+        name = known[name].parent
+    return bool(name)
 
 
 def _is_under(parents: Mapping[str, str], name: str, other: str) -> bool:

@@ -15,9 +15,11 @@ import bpy
 import numpy as np
 
 from ..compat import curves_of
+from ..edit_mode import edit_mode
 from ..mesh import rig_of
 from .importers import gltf_times, imported
 from .options import TOLERANCE, ExportProblem, Format
+from .stand_in import in_scene
 
 _SKIN = 0.02
 """How far the box around the skins may be off, metres: glTF tells four weights a vertex."""
@@ -75,6 +77,7 @@ def read_back(context: bpy.types.Context, path: Path, kind: Format, expected: Ex
     """
     with imported(context, path, kind, expected.fps, int(expected.frames[0])) as scene:
         armature = _armature(scene, path)
+        _disconnect(context, scene, armature)
         bones = _bones(armature, expected, path)
         times = _times(scene, armature, kind, path, expected)
         skins = [thing for thing in scene.objects if thing.type == "MESH" and rig_of(thing) == armature]
@@ -105,6 +108,17 @@ def _armature(scene: bpy.types.Scene, path: Path) -> bpy.types.Object:
     if not found:
         raise ReadBackProblem(f"{path.name} holds no skeleton.")
     return max(found, key=lambda thing: len(thing.data.bones))
+
+
+def _disconnect(context: bpy.types.Context, scene: bpy.types.Scene, armature: bpy.types.Object) -> None:
+    """Let every bone move as the file says.
+
+    Blender's FBX importer connects bones that touch at rest; those that move out of their sockets then stay.
+    """
+    if any(bone.use_connect for bone in armature.data.bones):
+        with in_scene(context, scene, armature), edit_mode(bpy.context, armature):
+            for bone in armature.data.edit_bones:
+                bone.use_connect = False
 
 
 def _bones(armature: bpy.types.Object, expected: Expected, path: Path) -> list[int]:

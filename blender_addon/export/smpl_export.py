@@ -163,7 +163,7 @@ def _confidence(armature: bpy.types.Object, frames: np.ndarray) -> np.ndarray:
 def _camera(
     scene: bpy.types.Scene, sampled: Sampled
 ) -> tuple[np.ndarray, np.ndarray, tuple[int, int], list[str]]:
-    """Intrinsics, world_from_camera (T, 4, 4), picture size, notes: of the scene's camera or one in its place."""
+    """Intrinsics, world_from_camera (T, 4, 4), picture size, notes: of the scene's camera if any."""
     count = len(sampled.frames)
     camera = scene.camera
     if camera is None or camera.type != "CAMERA" or camera.data.type != "PERSP":

@@ -121,12 +121,12 @@ def write_smpl(motion: SmplMotion, path: Path) -> None:
         OSError: it cannot be written.
     """
     arrays = {
-        "codecVersion": np.array(_CODEC_VERSION),
-        "smplVersion": np.array(_SMPL),
-        "gender": np.array(_GENDERS.index(motion.gender) if motion.gender in _GENDERS else 0),
+        "codecVersion": np.int32(_CODEC_VERSION),
+        "smplVersion": np.int32(_SMPL),
+        "gender": np.int32(_GENDERS.index(motion.gender) if motion.gender in _GENDERS else 0),
         "shapeParameters": motion.betas.astype(np.float32),
-        "frameCount": np.array(len(motion.poses)),
-        "frameRate": np.array(float(motion.fps)),
+        "frameCount": np.int32(len(motion.poses)),
+        "frameRate": np.float32(motion.fps),
         "bodyTranslation": motion.trans.astype(np.float32),
         "bodyPose": motion.poses.astype(np.float32),
     }

@@ -15,7 +15,7 @@ from ..compat import Channels
 from ..curves import write_curves
 from ..edit_mode import edit_mode
 from ..retarget.mapping import RigBone
-from .baked_pose import Placement, even_scale, keys_of_bones, rest_matrix
+from .baked_pose import BoneKeys, Placement, even_scale, keys_of_bones, rest_matrix
 from .kept_bones import in_order, kept_bones
 from .names import called
 from .sampling import Sampled, scene_of
@@ -24,7 +24,10 @@ from .skins import add_skin, bone_that_carries
 _SLOT = "Exported"
 
 _STILL = 1e-6
-"""Locations (in units of the stand-in) and scales (beside 1) that are less are not keyed."""
+"""Scales that are nearer to 1 are not keyed."""
+
+_SOCKET = 1e-4
+"""Units of the scene by which a bone may move without moving out of its socket."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,8 @@ class StandIn:
         armature: at the origin.
         meshes: the skins.
         bones: names of its bones.
-        moves: whether any bone but a root moves out of its socket, or any is scaled.
+        moves: whether any bone but a root moves out of its socket.
+        is_scaled: whether any bone is scaled.
     """
 
     scene: bpy.types.Scene
@@ -44,6 +48,7 @@ class StandIn:
     meshes: tuple[bpy.types.Object, ...]
     bones: tuple[str, ...]
     moves: bool
+    is_scaled: bool
 
 
 @contextmanager
@@ -55,6 +60,7 @@ def stand_in(
     placement: Placement,
     *,
     deform_only: bool,
+    scaled: bool,
     name: str,
 ) -> Iterator[StandIn]:
     """Make the stand-in of a character; it is gone after the block, with all that belongs to it.
@@ -66,6 +72,7 @@ def stand_in(
         sampled: where its bones are.
         placement: units and axes of the stand-in.
         deform_only: leave out bones that deform nothing.
+        scaled: key the scale of bones too.
         name: of the armature object in the file.
     """
     made: list[bpy.types.ID] = []
@@ -75,7 +82,8 @@ def stand_in(
             carriers = frozenset(filter(None, map(bone_that_carries, meshes)))
             parents = _parents(armature, deform_only=deform_only, weighted=carriers)
             thing = _bones(context, scene, armature, rest, parents, made)
-            moves = _key(thing, sampled, placement, parents, made)
+            keys = _keys(thing, sampled, placement, parents, scaled=scaled)
+            _key(thing, sampled, list(parents), keys, made)
             skins = [
                 add_skin(scene, thing, armature, mesh, sampled, Matrix(rest.tolist()), parents, made)
                 for mesh in meshes
@@ -87,9 +95,9 @@ def stand_in(
             for one in (thing, *skins):
                 one.select_set(True, view_layer=scene.view_layers[0])
             scene.view_layers[0].objects.active = thing
-            scene.frame_set(sampled.range[0])
+            scene.frame_set(sampled.range[0] - 1)  # at rest, see `_key`
             with called(wanted):
-                yield StandIn(scene, thing, tuple(skins), tuple(parents), moves)
+                yield StandIn(scene, thing, tuple(skins), tuple(parents), *_kinds(keys, parents, placement))
         finally:
             bpy.data.batch_remove(made)
 
@@ -179,36 +187,53 @@ def _bones(
     return thing
 
 
-def _key(
+def _keys(
     thing: bpy.types.Object,
     sampled: Sampled,
     placement: Placement,
     parents: Mapping[str, str],
-    made: list[bpy.types.ID],
-) -> bool:
-    """Key the bones at every frame; returns whether any but a root moves out of its socket, or is scaled."""
+    *,
+    scaled: bool,
+) -> BoneKeys:
+    """The keys of the stand-in's bones."""
     names = list(parents)
     where = {name: index for index, name in enumerate(sampled.names)}
-    rest = np.array([thing.data.bones[name].matrix_local for name in names], np.float64)
-    keys = keys_of_bones(
+    return keys_of_bones(
         sampled.bones[:, [where[name] for name in names]],
         even_scale(sampled.armature[0]) or 1.0,
         placement,
-        rest,
+        np.array([thing.data.bones[name].matrix_local for name in names], np.float64),
         [names.index(parents[name]) if parents[name] else -1 for name in names],
+        scaled=scaled,
     )
+
+
+def _key(
+    thing: bpy.types.Object, sampled: Sampled, names: list[str], keys: BoneKeys, made: list[bpy.types.ID]
+) -> None:
+    """Key the bones at every frame, and the rest pose at the frame before.
+
+    FBX has a pose of its own beside the animation, that of the frame which the scene is at. For bones without
+    skin it is all that tells other programs how they are at rest.
+    """
     channels = Channels(thing, sampled.action, _SLOT)
     channels.action.use_fake_user = False
     made.append(channels.action)
-    moves = False
+    frames = np.concatenate([sampled.frames[:1] - 1, sampled.frames])
     for index, name in enumerate(names):
         path = f'pose.bones["{bpy.utils.escape_identifier(name)}"].'
-        locations, scales = keys.locations[:, index], keys.scales[:, index]
-        write_curves(channels, f"{path}rotation_quaternion", name, sampled.frames, keys.quats[:, index])
-        if np.abs(locations).max() > _STILL or not parents[name]:
-            write_curves(channels, f"{path}location", name, sampled.frames, locations)
-        if np.abs(scales - 1).max() > _STILL:
-            write_curves(channels, f"{path}scale", name, sampled.frames, scales)
-        out = np.abs(locations).max() > 1e-4 * placement.unit and bool(parents[name])
-        moves |= bool(out or np.abs(scales - 1).max() > 1e-3)
-    return moves
+        for what, values, at_rest in (
+            ("rotation_quaternion", keys.quats, (1, 0, 0, 0)),
+            ("location", keys.locations, (0, 0, 0)),
+            ("scale", keys.scales, (1, 1, 1)),
+        ):
+            if what == "scale" and np.abs(values[:, index] - 1).max() < _STILL:
+                continue
+            write_curves(channels, path + what, name, frames, np.vstack([[at_rest], values[:, index]]))
+
+
+def _kinds(keys: BoneKeys, parents: Mapping[str, str], placement: Placement) -> tuple[bool, bool]:
+    """Whether any bone but a root moves out of its socket, and whether any is scaled."""
+    roots = np.array([not parent for parent in parents.values()])
+    out = np.linalg.norm(keys.locations[:, ~roots], axis=-1).max(initial=0)
+    return bool(out > _SOCKET * placement.unit), bool(np.abs(keys.scales - 1).max() > 1e-3)
