@@ -14,6 +14,11 @@ ops = bpy.ops.recover_motion
 
 
 @pytest.fixture
+def scene(quick_scene):
+    return quick_scene
+
+
+@pytest.fixture
 def cast(scene, tmp_path, open_body_path):
     """A body that walks, one that jumps, and two characters."""
     recover_motion.register()

@@ -18,6 +18,11 @@ pytestmark = pytest.mark.bpy
 
 
 @pytest.fixture
+def scene(quick_scene):
+    return quick_scene
+
+
+@pytest.fixture
 def folder(scene, tmp_path, open_body_path, monkeypatch):
     """`scene.blend` with a body and a character, `hero.blend` with the character alone, and two motions."""
     recover_motion.register()
@@ -115,18 +120,18 @@ def test_motions_onto_one_character_in_one_file(folder):
     empty()
     motions = ["run.person01.npz", "jump.person01.npz"]
     call = ["--motion", *motions, "--target-file", "hero.blend", "--out", "all.blend"]
-    assert run(*call, "--smooth", "0.1") == 0
-    assert {clip["blend"] for clip in report()["clips"]} == {str(folder / "all.blend")}
+    assert run(*call) == 0
     bpy.ops.wm.open_mainfile(filepath=str(folder / "all.blend"))
-    assert {"Hero.run.person01.clean", "Hero.jump.person01.clean"} <= set(bpy.data.actions.keys())
-    assert action_of("Hero") == "Hero.jump.person01.clean"
+    assert {"Hero.run.person01", "Hero.jump.person01"} <= set(bpy.data.actions.keys())
+    assert action_of("Hero") == "Hero.jump.person01"
     empty()
-    assert run(*call, "--use-nla") == 0
+    assert run(*call, "--use-nla", "--smooth", "0.1") == 0
+    assert {clip["blend"] for clip in report()["clips"]} == {str(folder / "all.blend")}
     bpy.ops.wm.open_mainfile(filepath=str(folder / "all.blend"))
     tracks = bpy.data.objects["Hero"].animation_data.nla_tracks
     assert [(track.name, track.mute) for track in tracks] == [
-        ("Hero.run.person01", True),
-        ("Hero.jump.person01", False),
+        ("Hero.run.person01.clean", True),
+        ("Hero.jump.person01.clean", False),
     ]
 
 

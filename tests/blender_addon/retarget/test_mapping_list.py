@@ -43,6 +43,11 @@ NAMES |= {
 
 
 @pytest.fixture
+def scene(quick_scene):
+    return quick_scene
+
+
+@pytest.fixture
 def hero(scene):
     recover_motion.register()
     yield add_character(prefix="")

@@ -15,6 +15,11 @@ ops = bpy.ops.recover_motion
 
 
 @pytest.fixture
+def scene(quick_scene):
+    return quick_scene
+
+
+@pytest.fixture
 def hero(scene, tmp_path, open_body_path, monkeypatch):
     monkeypatch.setattr(known_presets, "presets_folder", lambda: tmp_path / "presets")
     known_presets.look_again()

@@ -63,6 +63,11 @@ class Paper:
 
 
 @pytest.fixture
+def scene(quick_scene):
+    return quick_scene
+
+
+@pytest.fixture
 def said(scene, monkeypatch):
     recover_motion.register()
     said = []

@@ -17,6 +17,11 @@ ops = bpy.ops.recover_motion
 
 
 @pytest.fixture
+def scene(quick_scene):
+    return quick_scene
+
+
+@pytest.fixture
 def hero(scene, tmp_path, open_body_path):
     recover_motion.register()
     settings = scene.recover_motion_retarget

@@ -17,6 +17,11 @@ pytestmark = pytest.mark.bpy
 
 
 @pytest.fixture
+def scene(quick_scene):
+    return quick_scene
+
+
+@pytest.fixture
 def settings(scene):
     recover_motion.register()
     yield scene.recover_motion_retarget

@@ -25,6 +25,11 @@ COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
 
 
 @pytest.fixture
+def scene(quick_scene):
+    return quick_scene
+
+
+@pytest.fixture
 def folder(scene, tmp_path, monkeypatch, open_body_path):
     """A folder with what the examples name."""
     monkeypatch.chdir(tmp_path)
