@@ -60,8 +60,8 @@ _AROUND = 1.0
 _UNEVEN = 0.06
 """Two feet's floors differ by this much at most: what is higher is a foot held up; metres."""
 
-_HIGHEST = 0.3
-"""So high above the clip's lowest a foot stands on no floor that it could be put on; metres."""
+_HIGHEST = 0.15
+"""A foot that is higher than this above the clip's lowest stands on something else than the floor; metres."""
 
 _RISEN = 0.02
 """What has risen by this much from where it was for most of a contact has left the floor; metres."""

@@ -33,6 +33,12 @@ _AROUND = 0.25
 _FARTHEST = 0.12
 """A foot that slides farther than this share of the leg from its place has gone on to another one."""
 
+_LONG = (0.3, 0.6)
+"""Feet (heel to ball, as shares of the leg) count as long, by and by, from the first to the second.
+
+People's feet are at 0.2. Rolling over the ball of a foot that is as long as the leg would lift the ankle to the
+hip: such feet roll less."""
+
 _SOFT = 0.99
 """Legs are stretched to this share of their length at most: any farther, the knee snaps straight and back."""
 
@@ -172,6 +178,7 @@ class _Foot:
         self.length = float(np.linalg.norm(sole))
         self.ahead = _level(sole)
         # takes the line from heel to ball to the level: soles are not quite flat at rest on every rig
+        self.long = float(np.clip((self.length / leg - _LONG[0]) / (_LONG[1] - _LONG[0]), 0, 1))
         self.levelled = arc(sole / self.length, self.ahead)
         self.places = find_places(
             self._heel_at()[:, :2],
@@ -179,7 +186,7 @@ class _Foot:
             self._facing(self.turn)[:, :2],
             on_floor,
             self.length,
-            _FARTHEST * leg,
+            max(_FARTHEST * leg, 0.25 * self.length),
             fps,
         )
 
@@ -189,6 +196,8 @@ class _Foot:
         before = self.turn
         self._lie_flat()
         self._tip_in_contact()
+        if self.long > 0:
+            self._roll_less()
         self._rise_to_reach()
         self._stay()
         self._keep_out_of_floor(state > 0)
@@ -218,30 +227,39 @@ class _Foot:
         with_heel, with_ball = (state & HEEL_ONLY) > 0, (state & BALL_ONLY) > 0
         self._tip(kept_above(up, self.around, with_ball) - kept_above(down, self.around, with_heel))
 
+    def _roll_less(self) -> None:
+        """Let a long foot roll over its ball only as far as the ankle rises in the motion."""
+        state = self.places.state
+        ball = turned(self.levelled, self.ball)
+        reach, flat = float(np.linalg.norm(ball)), -float(ball[2])
+        height = np.clip((self.ankle[:, 2] - self.floor) / reach, -1, 1)
+        wanted = np.maximum(np.arcsin(height) - np.arcsin(np.clip(flat / reach, -1, 1)), 0)
+        less = np.maximum(np.maximum(-self._pitch(), 0) - wanted, 0)[:, None] * UP
+        less = self._eased(lambda frames, _: less[frames], state == BALL_ONLY, np.inf)[:, 2]
+        self._tip(self.long * np.where((state & HEEL_ONLY) > 0, 0, np.maximum(less, 0)))
+
     def _rise_to_reach(self) -> None:
         """Raise the heel more, where it is up, where the leg is too short for the ball of the foot's place.
 
         That is what people do. It comes gradually after the foot was flat; the pelvis is lowered by the rest.
         """
         state = self.places.state
-        up = state == BALL_ONLY
-        if not up.any():
+        up = np.flatnonzero(state == BALL_ONLY)
+        if not len(up):
             return
-        place = np.concatenate([self.places.ball, np.full((len(state), 1), self.floor)], axis=1)
-        from_ball = -turned(self.turn, self.ball)
-        axis = np.cross(UP, self._facing(self.turn))  # the heel rises about it
-        far = _farthest(self.hip, self.ankle, place + from_ball, self.leg)
-        angle = np.zeros(len(state))
-        for _ in range(3):  # Newton's steps
-            ankle = place + turned(quat_from_rotvec(axis * angle[:, None]), from_ball)
-            away = ankle - self.hip
-            now = np.linalg.norm(away, axis=-1)
-            change = np.sum(np.cross(axis, ankle - place) * away, axis=-1) / np.maximum(now, 1e-9)
-            helps = up & (change < -0.1 * self.length)
-            step = np.where(helps, (now - far) / np.where(helps, -change, 1), 0)
-            angle = np.clip(angle + step, 0, _RISE)
+        place = np.append(self.places.ball[up], np.full((len(up), 1), self.floor), axis=1)
+        from_ball = -turned(self.turn[up], self.ball)
+        far = _farthest(self.hip[up], self.ankle[up], place + from_ball, self.leg)
+        # of some angles the one that leaves least to do; the axis is the one about which the heel rises
+        axis = np.cross(UP, self._facing(self.turn[up]))
+        angles = np.linspace(0, _RISE, 46)
+        turn = quat_from_rotvec(axis[:, None] * angles[:, None])
+        away = place[:, None] + turned(turn, from_ball[:, None]) - self.hip[up][:, None]
+        left = np.maximum(np.linalg.norm(away, axis=-1) - far[:, None], 0) + 0.1 * self.length * angles
+        need = np.zeros(len(state))
+        need[up] = angles[left.argmin(axis=1)]
         eased = np.minimum(frames_to((state & HEEL_ONLY) > 0) / self.fade, 1)
-        self._tip(-kept_above(angle, self.around) * eased**2 * (3 - 2 * eased))
+        self._tip(-kept_above(need, self.around) * eased**2 * (3 - 2 * eased))
 
     def _stay(self) -> None:
         """Move the ankle such that the points on the floor stay in place."""
@@ -287,10 +305,11 @@ class _Foot:
     def _keep_out_of_floor(self, stands: np.ndarray) -> None:
         """Tip and lift the foot in the air by what it is under the floor."""
         heel, ball = self._heel_at()[:, 2] - self.floor, self._ball_at()[:, 2] - self.floor
-        # half by raising the ball of the foot, as far as the heel is higher; the rest by lifting all of it
+        # half by raising the ball of the foot, as far as the heel is higher (long feet: all of it); the rest
+        # by lifting the foot
         reach = max(float(np.linalg.norm(self.ball[:2])), 0.1 * self.length)
-        up = np.minimum(np.maximum(-ball, 0) / reach, np.maximum(heel - ball, 0) / self.length) / 2
-        up = np.where(stands, 0, np.minimum(up, _TIPPED))
+        up = np.minimum(np.maximum(-ball, 0) / reach, np.maximum(heel - ball, 0) / self.length)
+        up = np.where(stands, 0, np.minimum(up * (1 + self.long) / 2, _TIPPED * (1 + self.long)))
         self._tip(kept_above(up, self.around, stands))
         lowest = np.minimum(self._heel_at()[:, 2], self._ball_at()[:, 2])
         need = np.where(stands, 0, np.maximum(self.floor - lowest, 0))
@@ -298,9 +317,8 @@ class _Foot:
 
     def _bend_toes(self, stands: np.ndarray) -> None:
         """Lay the toes flat where the ball stands, and bend them up where they are under the floor."""
-        under = (
-            self.floor - (self.ankle + turned(self.turn, self.joint))[:, 2]
-        )  # the tip's height, from the joint
+        # the height that the tip is to be at, from the joint
+        under = self.floor - (self.ankle + turned(self.turn, self.joint))[:, 2]
         length = float(np.linalg.norm(self.tip))
         pitch = np.arcsin(np.clip(under / length, -1, 1))
 

@@ -103,6 +103,15 @@ def test_a_foot_that_is_held_up_still_is_not_on_the_floor():
     assert not contacts[34:, 1].any()
 
 
+def test_a_foot_on_a_step_is_not_on_the_floor():
+    points = standing_points(120)
+    points[60:, ..., 2] += 0.25
+    points[60:, ..., 1] -= 0.3
+    contacts = found(points)
+    assert contacts[:56].all()
+    assert not contacts[64:].any()
+
+
 def shuffle():
     """Feet that are dragged along the floor at 0.6 m/s, by turns, half a second each."""
     points = standing_points(120)
