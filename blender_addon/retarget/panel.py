@@ -211,15 +211,11 @@ def _draw_list(
         line = column.split(factor=0.4, align=True)
         name = line.row()
         name.alignment = "RIGHT"
-        if is_first:
-            part = PARTS.get(row.role, row.role)
-            name.label(text=part)
-        else:
-            name.label(text="")
+        name.alert = bool(wrong[index])  # a field with a search does not turn red
+        part = PARTS.get(row.role, row.role) if is_first else ""
+        name.label(text=part, icon="ERROR" if wrong[index] else "NONE")
         line = line.row(align=True)
-        field = line.row(align=True)
-        field.alert = bool(wrong[index])
-        field.prop_search(row, "bone", target.data, "bones", text="", icon="BONE_DATA")
+        line.prop_search(row, "bone", target.data, "bones", text="", icon="BONE_DATA")
         if context.mode == "POSE":  # names are long, and a sidebar is narrow: only what can be of use
             line.operator("recover_motion.pick_bone", text="", icon="EYEDROPPER").index = index
         if not is_first:

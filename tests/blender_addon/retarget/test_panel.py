@@ -36,8 +36,11 @@ class Paper:
     def separator(self):
         pass
 
-    def label(self, text="", **_):
+    def label(self, text="", icon="NONE", **_):
         self.labels.append(text)
+        if self._alert:
+            assert icon == "ERROR"
+            self.alerts.append(text)
 
     def prop(self, data, name, **_):
         assert name in data.bl_rna.properties
@@ -47,8 +50,6 @@ class Paper:
         assert name in data.bl_rna.properties
         assert collection in where.bl_rna.properties
         self.props.append(name)
-        if self._alert:
-            self.alerts.append(data.role)
 
     def menu(self, name, **_):
         assert hasattr(bpy.types, name)
@@ -149,7 +150,7 @@ def test_the_list(said, hero, scene):
     listed.bones[index].bone = ""
     ops.add_row(index=[row.role for row in listed.bones].index("neck"))
     paper = draw("RECOVER_MOTION_PT_retarget_bones", said)
-    assert paper.alerts == ["left_knee"]
+    assert paper.alerts == ["Left Shin"]
     assert said[0] == "No bone plays the Left Shin: choose one"
     assert paper.operators.count("recover_motion.clear_row") == 1
     assert "recover_motion.pick_bone" not in paper.operators
