@@ -15,6 +15,7 @@ from mathutils import Matrix, Vector
 
 from .makehuman import figure
 from .rig_from_arrays import RigArrays
+from .skin_shares import hats, shared_along
 
 _SIDES = ("l", "r")
 _FINGERS = ("thumb", "index", "middle", "ring", "pinky")
@@ -162,22 +163,13 @@ def _weights(source: RigArrays, parts: _Parts, spine: np.ndarray, neck: np.ndarr
     column = [f"spine_0{n}" for n in range(1, 6)] + ["neck_01", "neck_02"]
     middles = [(a + b) / 2 for a, b in (*pairwise(spine), *pairwise(neck))]
     held = sum(source.weights[:, source.index(b)] for b in ("spine_01", "spine_02", "spine_03", "neck_01"))
-    shares = _hats(source.vertices[:, 2], np.array([middle[2] for middle in middles]))
+    shares = hats(source.vertices[:, 2], np.array([middle[2] for middle in middles]))
     for bone, share in zip(column, shares.T, strict=True):
         weights[:, parts.bones.index(bone)] += held * share
     for limb, nodes in _SHARED.items():
         for side in _SIDES:
-            number = source.index(f"{limb}_{side}")
-            head, along = source.heads[number], source.tails[number] - source.heads[number]
-            at = (source.vertices - head) @ along / (along @ along)
-            order = sorted(nodes, key=nodes.get)
-            held = source.weights[:, number]
-            weights[:, parts.bones.index(f"{limb}_{side}")] -= held
-            for bone, share in zip(order, _hats(at, np.array(sorted(nodes.values()))).T, strict=True):
-                weights[:, parts.bones.index(f"{bone}_{side}")] += held * share
+            weights[:, parts.bones.index(f"{limb}_{side}")] = 0
+            sided = {f"{bone}_{side}": at for bone, at in nodes.items()}
+            for bone, share in shared_along(source, f"{limb}_{side}", sided).items():
+                weights[:, parts.bones.index(bone)] += share
     return np.clip(weights, 0, None) / weights.sum(axis=1, keepdims=True)
-
-
-def _hats(at: np.ndarray, nodes: np.ndarray) -> np.ndarray:
-    """Shares (V, N) of nodes along a line: one at a node, none at its neighbours; rows sum to one."""
-    return np.stack([np.interp(at, nodes, row) for row in np.eye(len(nodes))], axis=1)

@@ -13,6 +13,7 @@ from .cartoon import cartoon, cartoon_plain
 from .makehuman import figure
 from .mannequin import mannequin, with_engine_axes
 from .rig_from_arrays import Character, RigArrays, build, placed
+from .rigify_human import rigify_human
 
 _RIGS: dict[str, Callable[[], RigArrays]] = {
     "mixamo": lambda: figure("mixamo", "tall"),
@@ -26,7 +27,7 @@ _RIGS: dict[str, Callable[[], RigArrays]] = {
     "cartoon_plain": cartoon_plain,
 }
 
-CHARACTERS = tuple(_RIGS)
+CHARACTERS = (*_RIGS, "rigify")
 """Names for `character`."""
 
 FBX = Matrix.Rotation(1.5707963267948966, 4, "X") @ Matrix.Scale(0.01, 4)
@@ -45,6 +46,10 @@ def character(name: str, scene: bpy.types.Scene) -> Character:
         name: one of `CHARACTERS`.
         scene: it is linked to its collection.
     """
+    if name == "rigify":
+        made = rigify_human(scene)
+        bpy.context.view_layer.update()
+        return made
     made = build(scene, name, _arrays(name))
     if name == "fbx_mixamo":
         placed(made, FBX)
