@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from .read_back import Checked, ReadBackProblem, in_words, vertices_in_world
 from .sampling import frame_range, scene_of
 from .stand_in import in_scene
 from .writers import run_exporter, write_alembic
+
+_ROOM = 50_000_000
+"""Bytes that must be left on the disk besides the places and normals of the vertices."""
 
 
 def export_alembic(
@@ -43,9 +47,15 @@ def export_alembic(
             f"The range begins at frame {frames[0]}, and a scene knows no frames before 0. Move the keys, or"
             " set a range of your own."
         )
+    if frames[0] == frames[1]:  # Blender then writes the pose of the user's frame, whichever that is
+        raise ExportProblem(
+            f"The range is frame {frames[0]} alone, which Blender's Alembic exporter does not take. Choose"
+            " more frames, or another format."
+        )
     fps = user.render.fps / user.render.fps_base
     metres = 1.0 if user.unit_settings.system == "NONE" else user.unit_settings.scale_length
     unit = metres * (100.0 if options.centimetres else 1.0)
+    _refuse_small_disk(file, meshes, frames)
     with scene_of([armature, *meshes], user, frames, armature.name) as scene:
         for thing in meshes:
             thing.select_set(True, view_layer=scene.view_layers[0])
@@ -57,6 +67,18 @@ def export_alembic(
         off = _read_back(context, scene, meshes, file, frames, fps, unit, metres)
     count = frames[1] - frames[0] + 1
     return frames, fps, Checked(off, in_words(count, fps, off, "vertices")), []
+
+
+def _refuse_small_disk(file: Path, meshes: Sequence[bpy.types.Object], frames: tuple[int, int]) -> None:
+    """See that there is room for the file: Blender's Alembic exporter does not survive a full disk."""
+    corners = sum(len(mesh.data.vertices) + len(mesh.data.loops) for mesh in meshes)
+    needed = _ROOM + 12 * corners * (frames[1] - frames[0] + 1)
+    free = shutil.disk_usage(file.parent).free
+    if free < needed:
+        raise ExportProblem(
+            f"{file.name} may need {needed / 1e6:,.0f} MB, and the disk has {free / 1e6:,.0f} MB left. Make"
+            " room, or choose another folder."
+        )
 
 
 def _read_back(
@@ -75,18 +97,15 @@ def _read_back(
         ReadBackProblem: it is more than it may be, or meshes or frames are missing.
     """
     with imported(context, file, "ALEMBIC", fps, frames[0]) as read:
-        if (read.frame_start, read.frame_end) != frames:
-            raise ReadBackProblem(
-                f"{file.name} reaches from frame {read.frame_start} to {read.frame_end} instead of"
-                f" {frames[0]} to {frames[1]}."
-            )
         pairs = [(mesh, _same(read, mesh, file)) for mesh in meshes]
-        worst = 0.0
+        worst, moves, before = 0.0, False, {}
         for frame in range(frames[0], frames[1] + 1):
             scene.frame_set(frame)
             read.frame_set(frame)
             for mesh, other in pairs:
                 wanted = vertices_in_world(mesh, scene.view_layers[0].depsgraph)
+                moves |= mesh.name in before and not np.array_equal(before[mesh.name], wanted)
+                before[mesh.name] = wanted
                 found = vertices_in_world(other, read.view_layers[0].depsgraph) / unit
                 if found.shape != wanted.shape:
                     raise ReadBackProblem(
@@ -100,6 +119,12 @@ def _read_back(
                         f" {1000 * off.max():.1f} mm off at frame {frame}."
                     )
                 worst = max(worst, float(off.max()))
+        # a file of what stands still has no range
+        if moves and (read.frame_start, read.frame_end) != frames:
+            raise ReadBackProblem(
+                f"{file.name} reaches from frame {read.frame_start} to {read.frame_end} instead of"
+                f" {frames[0]} to {frames[1]}."
+            )
     return worst
 
 

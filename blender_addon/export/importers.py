@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+from urllib.parse import unquote
 
 import bpy
 import numpy as np
@@ -37,8 +38,11 @@ def imported(
     """
     with removed_afterwards():
         scene = bpy.data.scenes.new("recover_motion.read_back")
-        scene.render.fps = max(round(fps), 1)
-        scene.render.fps_base = scene.render.fps / fps
+        if kind in ("FBX", "BVH"):
+            scene.render.fps = 7  # which no file has: the importer takes the file's
+        else:
+            scene.render.fps = max(round(fps), 1)
+            scene.render.fps_base = scene.render.fps / fps
         try:
             with showing(context, scene):
                 _READERS[kind](path, first)
@@ -83,7 +87,7 @@ def gltf_times(path: Path) -> np.ndarray:
         document = json.loads(data)
         uri = document.get("buffers", [{}])[0].get("uri", "")
         if uri:
-            binary = (path.parent / uri).read_bytes()
+            binary = (path.parent / unquote(uri)).read_bytes()
     animations = document.get("animations", [])
     if len(animations) != 1:
         return np.zeros(0)

@@ -20,6 +20,7 @@ from ..mesh import rig_of
 from .importers import gltf_times, imported
 from .options import TOLERANCE, ExportProblem, Format
 from .stand_in import in_scene
+from .usd_rate import usd_rate
 
 _SKIN = 0.02
 """How far the box around the skins may be off, metres: glTF tells four weights a vertex."""
@@ -145,12 +146,7 @@ def _times(
     times = np.unique(np.round(np.concatenate(keyed), 3)) if keyed else np.zeros(0)
     if len(times) != count:
         raise ReadBackProblem(f"{path.name} holds {len(times)} frames instead of {count}.")
-    if kind in ("GLB", "GLTF"):
-        seconds = gltf_times(path)
-        wanted = np.arange(count) / fps
-        rate = fps if len(seconds) == count and np.abs(seconds - wanted).max() * fps < _SAME_TIME else 0.0
-    else:
-        rate = scene.render.fps / scene.render.fps_base
+    rate = _rate(scene, kind, path, expected)
     if abs(rate - fps) > _SAME_RATE * fps:
         raise ReadBackProblem(f"{path.name} has {rate:.6g} frames per second instead of {fps:.6g}.")
     # Blender's FBX importer lays keys over the whole number of frames per second: 30 for 29.97
@@ -161,6 +157,21 @@ def _times(
             f" {expected.frames[0]} to {expected.frames[-1]}."
         )
     return times
+
+
+def _rate(scene: bpy.types.Scene, kind: Format, path: Path, expected: Expected) -> float:
+    """The frames per second that a file tells, or that its times come to."""
+    if kind == "USD":
+        try:
+            return usd_rate(path)
+        except ValueError as error:
+            raise ReadBackProblem(f"{path.name} has no frame rate that can be read: {error}.") from error
+    if kind not in ("GLB", "GLTF"):
+        return scene.render.fps / scene.render.fps_base
+    seconds = gltf_times(path)
+    if len(seconds) != len(expected.frames):
+        return 0.0
+    return expected.fps if len(seconds) == 1 else (len(seconds) - 1) / float(seconds[-1] - seconds[0])
 
 
 def _key_frames(curve: bpy.types.FCurve) -> np.ndarray:
