@@ -3,8 +3,9 @@
 
     python docs/time_retargeting.py
 
-Run it with a Python that has bpy (`python build.py test` makes some in .venv-blender). Each time is the best of
-three, all options as they are by default: feet planted, IK controls placed, the result checked in the scene.
+Run it with a Python that has bpy (`python build.py test` makes some in .venv-blender). Each time is the best
+of three, all options as they are by default: feet planted, IK controls placed, the result checked in the
+scene.
 """
 
 from __future__ import annotations
