@@ -26,7 +26,7 @@ class Soles:
 
     Attributes:
         heel: (2, 3) from the ankle to the point under the heel.
-        ball: (2, 3) from the ankle to the point under the ball of the foot; it moves with the foot's bone.
+        ball: (2, 3) from the ankle to the point under the ball of the foot.
         toe: (2, 3) from the ball joint to the point under the toe's tip; from the ankle where there is no toe
             bone.
         ball_joint: (2, 3) from the ankle to the joint that the toes bend at.
@@ -78,11 +78,16 @@ def rolling_soles(soles: Soles, has_toes: bool) -> Soles:
 
 
 def sole_points(motion: LegMotion, soles: Soles) -> np.ndarray:
-    """Places (T, 2, 3, 3) of heel, ball and toe tip under the soles of both feet."""
+    """Places (T, 2, 3, 3) of heel, ball and toe tip under the soles of both feet.
+
+    The toes carry the ball of the foot: they lie on the floor while the foot rolls over their joint.
+    """
     heel = motion.ankle + turned(motion.foot, soles.heel)
-    ball = motion.ankle + turned(motion.foot, soles.ball)
     if motion.has_toes:
-        tip = motion.ankle + turned(motion.foot, soles.ball_joint) + turned(motion.toe, soles.toe)
+        joint = motion.ankle + turned(motion.foot, soles.ball_joint)
+        ball = joint + turned(motion.toe, soles.ball - soles.ball_joint)
+        tip = joint + turned(motion.toe, soles.toe)
     else:
+        ball = motion.ankle + turned(motion.foot, soles.ball)
         tip = motion.ankle + turned(motion.foot, soles.toe)
     return np.stack([heel, ball, tip], axis=2)

@@ -105,19 +105,20 @@ def gait(figure=None, how=WALK, count=150, fps=30.0):
     hips = np.zeros((count, 2, 3))
     for side, sign in enumerate((1, -1)):
         cycle, phase = np.divmod(time + 0.5 * side, 1)
-        heel0, ball0 = np.array([0, figure.heel, -figure.ankle]), np.array([0, -figure.ball, -figure.ankle])
-        if not figure.has_toes:
-            ball0 = np.array([0, -figure.ball - figure.toe, -figure.ankle])
+        heel0 = np.array([0, figure.heel, -figure.ankle])
+        # feet roll over the joint of their toes, stiff ones over the tip
+        over = figure.joint if figure.has_toes else 0.0
+        ball0 = np.array([0, -figure.ball - figure.toe * (not figure.has_toes), over - figure.ankle])
 
         def pitch_at(phase):
             strike = how.strike_pitch * (1 - _smooth(phase / how.flat))
             rise = -how.off_pitch * np.clip((phase - how.rise) / (how.off - how.rise), 0, 1) ** 2
             return strike + rise
 
-        def ankle_at(phase, heel0=heel0, ball0=ball0, pitch_at=pitch_at):
+        def ankle_at(phase, heel0=heel0, ball0=ball0, over=over, pitch_at=pitch_at):
             turn = quat_from_rotvec(np.asarray(pitch_at(phase))[..., None] * [-1.0, 0, 0])
             by_heel = heel0 * [1, 1, 0] - turned(turn, heel0)
-            by_ball = ball0 * [1, 1, 0] - turned(turn, ball0)
+            by_ball = ball0 * [1, 1, 0] + [0, 0, over] - turned(turn, ball0)
             return np.where((np.asarray(phase) < how.flat)[..., None], by_heel, by_ball)
 
         pitch[:, side] = pitch_at(phase)
