@@ -22,8 +22,8 @@ def source_of(context: bpy.types.Context) -> bpy.types.Object | None:
     The chosen one; or else the active one; or else the only one of the scene.
     """
     settings = context.scene.recover_motion_retarget
-    if settings.source is not None and _is_here(settings.source, context.scene):
-        return armature_of(settings.source)
+    if settings.source is not None:
+        return armature_of(settings.source) if _is_here(settings.source, context.scene) else None
     active = imported_armature(context)
     if active is not None and active != armature_of(settings.target):
         return active
@@ -76,6 +76,10 @@ def problem_of_source(context: bpy.types.Context) -> str:
     """What is wrong with the source; empty when nothing is."""
     settings, source = context.scene.recover_motion_retarget, source_of(context)
     if source is None:
+        if settings.source is not None and not _is_here(settings.source, context.scene):
+            return iface_("{} is not in this scene any more: choose another source").format(
+                settings.source.name
+            )
         if settings.source is not None:
             return iface_("{} is no armature with recovered motion, nor the skin of one").format(
                 settings.source.name

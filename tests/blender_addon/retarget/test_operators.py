@@ -207,6 +207,16 @@ def test_the_source_when_none_is_chosen(hero, settings, tmp_path, open_body_path
     assert hero.animation_data.action.name.startswith("Hero.walk.person01")
 
 
+def test_a_chosen_source_that_was_deleted_is_not_replaced_by_another(
+    hero, settings, tmp_path, open_body_path
+):
+    bring_in(tmp_path, open_body_path, clip="jump")
+    bpy.ops.object.select_all(action="DESELECT")
+    settings.source.select_set(True)
+    bpy.ops.object.delete()
+    refused(ops.retarget, "walk.person01 is not in this scene any more: choose another source")
+
+
 def test_wrong_sources(hero, settings):
     source = settings.source
     settings.source = hero
