@@ -63,7 +63,7 @@ def test_feet_stand_still_and_out_of_the_floor(name, scene, tmp_path):
 
 
 def test_in_place_bends_the_legs_as_going_does(scene, tmp_path):
-    """Feet that slide on a treadmill are planted all the same, and leave it as the walker's leave the floor."""
+    """Feet that slide on a treadmill are planted all the same, and leave it as they leave the floor."""
     source = walk(tmp_path, count=40)
     bpy.data.objects.remove(source.mesh)
     rig = character("game_engine", scene).armature
