@@ -10,18 +10,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 import bpy
 from bpy.app.handlers import persistent
 from bpy.app.translations import pgettext_n as n_
 from mathutils import Vector
 
+from ..cleaning import action_in_use
 from ..compat import Placed
 from . import retarget as core
 from .mapping import BoneMap, Setting
 from .options import Options
+from .problem import RetargetProblem
 
 _TURNS = ("location", "rotation_quaternion", "rotation_euler", "rotation_axis_angle", "scale")
+_AROUND = 30
+"""Frames before and after one that is shown alone: by them the feet know whether they stand."""
+
 _BETWEEN = 0.75
 """Distance from the source to the character beside it, in heights of the taller one."""
 
@@ -37,9 +43,7 @@ def show(
     target: bpy.types.Object,
     bone_map: BoneMap,
     options: Options,
-    frames: tuple[int, int] | None,
-    *,
-    is_frame: bool = False,
+    frames: tuple[int, int] | int | None,
 ) -> core.Retargeted:
     """Show a motion on the target; a preview that is shown already is discarded first.
 
@@ -49,8 +53,7 @@ def show(
         target: the character's armature.
         bone_map: which bones play which part.
         options: how.
-        frames: first and last; None for all.
-        is_frame: it is one frame's pose, of which no motion is to be kept.
+        frames: first and last; None for all. One frame: its pose is held at all times.
 
     Raises:
         RetargetProblem: it cannot be done; nothing has changed then, but that an earlier preview is gone.
@@ -60,9 +63,14 @@ def show(
     preview = context.scene.recover_motion_retarget.preview
     before = Placed.on(target.animation_data) if target.animation_data else None
     state = _remember(target, before, bone_map.settings)
-    name = f"{target.name}.preview" if is_frame else ""
-    shown = core.retarget(context, source, target, bone_map, options, frames=frames, name=name)
-    preview.target, preview.action, preview.is_frame = target, shown.action, is_frame
+    if isinstance(frames, int):
+        around, options = _around(source, frames), replace(options, every=1)
+        name = f"{target.name}.preview"
+        shown = core.retarget(context, source, target, bone_map, options, frames=around, name=name)
+        _hold(Placed.on(target.animation_data), frames)
+    else:
+        shown = core.retarget(context, source, target, bone_map, options, frames=frames)
+    preview.target, preview.action, preview.is_frame = target, shown.action, isinstance(frames, int)
     preview.earlier = before.action if before else None
     preview.state = json.dumps(state, ensure_ascii=False)
     preview.says = "\n".join(shown.notes)
@@ -140,6 +148,34 @@ def _forget(preview: bpy.types.PropertyGroup) -> None:
     preview.state = preview.says = ""
     preview.offset = (0.0, 0.0, 0.0)
     preview.is_frame = False
+
+
+# --- one frame
+
+
+def _around(source: bpy.types.Object, frame: int) -> tuple[int, int]:
+    """The frames of a motion around one of them.
+
+    Raises:
+        RetargetProblem: the motion does not have that frame.
+    """
+    used = action_in_use(source)
+    if used is None:
+        raise RetargetProblem(f"{source.name} has no motion. Assign its recovered action again.")
+    first, last = (int(end) for end in used.action.curve_frame_range)
+    if not first <= frame <= last:
+        raise RetargetProblem(
+            f"The motion covers the frames {first} to {last}, not frame {frame}. Go to one of them."
+        )
+    return max(frame - _AROUND, first), min(frame + _AROUND, last)
+
+
+def _hold(placed: Placed, frame: int) -> None:
+    """Leave only one key on each curve: the value that it has at a frame."""
+    for curve in placed.curves():
+        value = curve.evaluate(frame)
+        curve.keyframe_points.clear()
+        curve.keyframe_points.insert(frame, value)
 
 
 # --- what was before

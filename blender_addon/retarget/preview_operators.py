@@ -39,8 +39,7 @@ class RECOVER_MOTION_OT_preview_frame(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Show it."""
-        now = context.scene.frame_current
-        return _show(self, context, (now, now), is_frame=True)
+        return _show(self, context, context.scene.frame_current)
 
 
 class RECOVER_MOTION_OT_preview_range(bpy.types.Operator):
@@ -61,7 +60,7 @@ class RECOVER_MOTION_OT_preview_range(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Show it."""
-        return _show(self, context, frames_of(context), is_frame=False)
+        return _show(self, context, frames_of(context))
 
 
 class RECOVER_MOTION_OT_preview_keep(bpy.types.Operator):
@@ -136,15 +135,13 @@ def _may_show(cls: type[bpy.types.Operator], context: bpy.types.Context) -> bool
 def _show(
     operator: bpy.types.Operator,
     context: bpy.types.Context,
-    frames: tuple[int, int] | None,
-    *,
-    is_frame: bool,
+    frames: tuple[int, int] | int | None,
 ) -> set[str]:
     source, target = source_of(context), target_of(context)
     options = options_of(context.scene.recover_motion_retarget)
     try:
         bone_map = mapping_of(context.scene, target)
-        shown = show(context, source, target, bone_map, options, frames, is_frame=is_frame)
+        shown = show(context, source, target, bone_map, options, frames)
     except RetargetProblem as problem:
         operator.report({"ERROR"}, str(problem))
         return {"CANCELLED"}

@@ -48,7 +48,7 @@ def state(hero):
 
 def pose(hero):
     bpy.context.view_layer.update()
-    return [round(value, 5) for bone in hero.pose.bones for row in bone.matrix.to_3x3() for value in row]
+    return [round(value, 5) for bone in hero.pose.bones for row in bone.matrix for value in row]
 
 
 def test_it_is_discarded_without_a_trace(hero):
@@ -131,14 +131,18 @@ def test_it_stands_beside_the_source_and_goes_back_to_its_place(hero):
     assert (hero.matrix_world.translation - place).length < 1e-5
 
 
-def test_a_frame_s_pose_is_that_of_the_whole_motion(hero):
-    """But for the place: the way is scaled from the first frame on, which is this one."""
-    bpy.context.scene.recover_motion_retarget.feet = "OFF"
+@pytest.mark.parametrize("feet", ["AUTOMATIC", "OFF"])
+def test_a_frame_s_pose_is_that_of_the_whole_motion(hero, feet):
+    """Planted feet too, for which the frames around it have to be known."""
+    settings = bpy.context.scene.recover_motion_retarget
+    settings.feet, settings.every = feet, 3
     ops.preview_frame()
     frame = pose(hero)
+    assert hero.animation_data.action.frame_range[:] == (5, 5)
     bpy.context.scene.frame_set(9)
     assert pose(hero) == frame  # it stays, wherever the time goes
     bpy.context.scene.frame_set(5)
+    settings.every = 1
     ops.preview_range()
     assert pose(hero) == pytest.approx(frame, abs=2e-4)
 
@@ -249,7 +253,7 @@ def test_disabling_the_add_on_discards(hero):
 def test_when_it_fails_the_character_is_as_before(hero):
     before = state(hero)
     bpy.context.scene.frame_set(500)
-    with pytest.raises(RuntimeError, match="covers the frames 1 to 12"):
+    with pytest.raises(RuntimeError, match="covers the frames 1 to 12, not frame 500"):
         ops.preview_frame()
     assert state(hero) == before
     assert not preview.is_shown(bpy.context.scene)
