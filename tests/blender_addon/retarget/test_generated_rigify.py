@@ -63,7 +63,8 @@ def test_generated_rig(generated):
 
     bones = best.bone_map.bones
     for one in best.bone_map.settings:
-        generated.pose.bones[one.bone][one.property] = one.value
+        bone = generated.pose.bones[one.bone]
+        bone[one.property] = type(bone[one.property])(one.value)
     turns = random_turns()
     # from parents to children: the spine's lower half hangs upside down on its middle
     order = [("pelvis", "torso"), ("spine1", "spine_fk.001"), ("pelvis", "spine_fk")]

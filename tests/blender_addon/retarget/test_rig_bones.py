@@ -40,12 +40,12 @@ def test_metarig_of_rigify_is_recognised(scene):
     """The names in the preset are those of the Rigify that comes with this Blender."""
     import addon_utils
 
-    addon_utils.enable("rigify", default_set=False)
+    addon_utils.enable("rigify", default_set=True)
     try:
         bpy.ops.object.armature_basic_human_metarig_add()
         best = detect(rig_bones(bpy.context.object), built_in_presets())[0]
     finally:
-        addon_utils.disable("rigify", default_set=False)
+        addon_utils.disable("rigify", default_set=True)
     assert (best.id, best.missing) == ("rigify_metarig", ())
     assert best.score == pytest.approx(1.0)
 
