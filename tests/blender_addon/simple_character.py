@@ -103,7 +103,7 @@ def write_stroll(path: Path, count: int = 12) -> Path:
 def bring_in(folder: Path, body: Path, count: int = 12, clip: str = "walk") -> bpy.types.Object:
     """Import a recovered body that strolls; returns its armature.
 
-    Importing takes a quarter of a second, so that the second time it is appended from what the first time made.
+    Importing takes a quarter of a second, so that from the second time on it is appended from a file.
 
     Args:
         folder: the motion file is written there.
