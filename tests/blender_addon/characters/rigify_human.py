@@ -45,7 +45,7 @@ def _make(scene: bpy.types.Scene, path: Path) -> None:
     """Generate the rig and write it to a file; the scene stays as it was."""
     before = set(_everything())
     person = figure("mixamo", "athlete")
-    with _rigify():
+    with rigify():
         bpy.ops.object.armature_human_metarig_add()
         metarig = bpy.context.view_layer.objects.active
         with edit_mode(bpy.context, metarig):
@@ -61,13 +61,31 @@ def _make(scene: bpy.types.Scene, path: Path) -> None:
 
 
 @contextmanager
-def _rigify() -> Iterator[None]:
-    """Rigify, switched on: it needs its entry in the preferences, and is gone again before Python ends."""
+def rigify() -> Iterator[None]:
+    """Rigify, switched on inside the block.
+
+    It needs its entry in the preferences. What it generates runs a script that registers panels, operators:
+    they must be gone before Python ends, or Blender 4.5 as a module never ends.
+    """
+    before = set(_classes())
     addon_utils.enable("rigify", default_set=True)
     try:
         yield
     finally:
         addon_utils.disable("rigify", default_set=True)
+        for one in _classes():
+            if one not in before and one.is_registered:
+                bpy.utils.unregister_class(one)
+
+
+def _classes() -> Iterator[type]:
+    """Python's panels, operators and property groups."""
+    for kind in (bpy.types.Panel, bpy.types.Operator, bpy.types.PropertyGroup):
+        waiting = list(kind.__subclasses__())
+        while waiting:
+            one = waiting.pop()
+            yield one
+            waiting += one.__subclasses__()
 
 
 def _everything() -> Iterator[bpy.types.ID]:

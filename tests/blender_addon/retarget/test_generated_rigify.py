@@ -7,6 +7,7 @@ import bpy
 import example_rigs
 import numpy as np
 import pytest
+from characters.rigify_human import rigify
 from mathutils import Quaternion, Vector
 from recover_motion.retarget.detection import detect
 from recover_motion.retarget.preset_file import built_in_presets
@@ -40,14 +41,11 @@ MOVED = {
 
 @pytest.fixture
 def generated(scene):
-    import addon_utils  # there once bpy is
-
-    addon_utils.enable("rigify", default_set=True)
-    bpy.ops.object.armature_basic_human_metarig_add()
-    metarig = bpy.context.object
-    bpy.ops.pose.rigify_generate()
-    yield next(thing for thing in bpy.data.objects if thing.type == "ARMATURE" and thing != metarig)
-    addon_utils.disable("rigify", default_set=True)
+    with rigify():
+        bpy.ops.object.armature_basic_human_metarig_add()
+        metarig = bpy.context.object
+        bpy.ops.pose.rigify_generate()
+        yield next(thing for thing in bpy.data.objects if thing.type == "ARMATURE" and thing != metarig)
 
 
 def test_generated_rig(generated):
