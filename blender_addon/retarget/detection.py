@@ -41,6 +41,7 @@ _BIPED: Final = {"collar": "neck", "hip": "spine1"}
 """Where 3ds Max's Biped hangs its limbs, other than SMPL does."""
 
 _SIGNS: Final = 0.1  # of a score: further names by which families with the same bones are told apart
+_WHOLE: Final = 0.2  # of a role: all bones of its chain are there
 _SPELLING: Final = 0.1  # of a score: names that are spelled as the preset has them
 
 _PARTS: Final = {
@@ -123,7 +124,12 @@ def score_of(preset: Preset, resolved: Resolved, rig: Mapping[str, RigBone]) -> 
     bones = resolved.bone_map.bones
     player = {bone: role for role, chain in bones.items() for bone in chain}
     total = sum(_WEIGHTS[role] for role in preset.bones)
-    fits = sum(_WEIGHTS[role] * _credit(role, bones, player, rig, preset.controls) for role in bones)
+    fits = sum(
+        _WEIGHTS[role]
+        * _credit(role, bones, player, rig, preset.controls)
+        * (1 - _WHOLE * (1 - resolved.shares[role]))
+        for role in bones
+    )
     signs = [*resolved.signs]
     if any(bone.properties for bone in rig.values()):
         there = {(s.bone, s.property) for s in resolved.bone_map.settings}
@@ -147,11 +153,11 @@ def _credit(
     if steps and not role.endswith("_foot"):  # toes lie side by side
         in_order = (1 + sum(steps)) / (1 + len(steps))
     above = _nearest(chain[0], player, rig)
+    line = [one for one in _line(role) if one in bones]
     if role == "pelvis":
         return in_order * (0.5 if above else 1.0)
-    if not above:
-        return in_order * (0.9 if controls else 0.3)
-    line = [one for one in _line(role) if one in bones]
+    if not above:  # nothing speaks against it when nobody who should be above it is known
+        return in_order * (0.9 if controls else 0.3 if line else 0.7)
     if line and above == line[0]:
         return in_order
     if above in line:

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 
 from .bone_names import Prefix, RigNames
 from .mapping import BoneMap, IkControl, Setting, Twist
@@ -57,20 +57,20 @@ class Preset:
         def one(name: str) -> str:
             return names.spelled(name, prefix) or names.spelled(name)
 
-        found = {
-            role: _best([tuple(filter(None, map(one, chain))) for chain in chains], chains)
-            for role, chains in self.bones.items()
-        }
-        spelled = frozenset(role for role, chain in found.items() if chain)
-        used = {bone for chain in found.values() for bone in chain}
-        for role, chains in self.bones.items():
-            if not found[role]:
-                alike = _best([tuple(filter(None, map(names.alike, chain))) for chain in chains], chains)
-                found[role] = tuple(bone for bone in alike if bone not in used)
-                used.update(found[role])
+        found = {role: _best(chains, one) for role, chains in self.bones.items()}
+        spelled = frozenset(role for role, there in found.items() if there.chain)
+        used = {bone for there in found.values() for bone in there.chain}
+
+        def free(name: str) -> str:
+            bone = names.alike(name)
+            return bone if bone not in used else ""
+
+        for role in (role for role in self.bones if role not in spelled):
+            found[role] = _best(self.bones[role], free)
+            used.update(found[role].chain)
 
         bone_map = BoneMap(
-            bones={role: chain for role, chain in found.items() if chain},
+            bones={role: there.chain for role, there in found.items() if there.chain},
             root=next(filter(None, (root for root in map(one, self.root) if root not in used)), ""),
             settings=tuple(Setting(one(s.bone), s.property, s.value) for s in self.settings if one(s.bone)),
             twists=tuple(Twist(one(t.bone), t.role, t.share) for t in self.twists if one(t.bone)),
@@ -80,7 +80,8 @@ class Preset:
             name=self.name,
         )
         signs = [bool(one(name)) for name in self.present] + [not one(name) for name in self.absent]
-        return Resolved(bone_map, spelled, tuple(signs))
+        shares = {role: there.share for role, there in found.items()}
+        return Resolved(bone_map, shares, spelled, tuple(signs))
 
 
 @dataclass(frozen=True)
@@ -89,16 +90,28 @@ class Resolved:
 
     Attributes:
         bone_map: what to use.
+        shares: role to the share of its bones that are there.
         spelled: roles whose bones are spelled as in the preset; others only have the same words.
         signs: for each name by which the family is told from others, whether the rig is like it.
     """
 
     bone_map: BoneMap
-    spelled: frozenset[str] = field(default_factory=frozenset)
-    signs: tuple[bool, ...] = ()
+    shares: Mapping[str, float]
+    spelled: frozenset[str]
+    signs: tuple[bool, ...]
 
 
-def _best(found: list[Chain], wanted: tuple[Chain, ...]) -> Chain:
-    """The alternative of which the largest share was found, the first of equals."""
-    shares = [len(there) / len(chain) for there, chain in zip(found, wanted, strict=True)]
-    return found[max(range(len(found)), key=lambda index: (shares[index], -index))]
+@dataclass(frozen=True)
+class _Found:
+    """Bones of an alternative that are there, and which share of it that is."""
+
+    chain: Chain
+    share: float
+
+
+def _best(chains: tuple[Chain, ...], find: Callable[[str], str]) -> _Found:
+    """The alternative of which the largest share is there, the first of equals."""
+    found = [tuple(filter(None, map(find, chain))) for chain in chains]
+    shares = [len(there) / len(chain) for there, chain in zip(found, chains, strict=True)]
+    best = shares.index(max(shares))
+    return _Found(found[best], shares[best])
