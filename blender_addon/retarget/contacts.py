@@ -37,18 +37,19 @@ class _Limits:
 
     Attributes:
         low, near: heel and ball, metres above the foot's own floor.
-        slow, calm: metres a second.
+        slow, calm: heel and ball, metres a second. A heel that goes up is let go early: holding it would pull
+            the figure down. The ball of a runner's foot never comes to rest.
     """
 
     low: tuple[float, float]
     near: tuple[float, float]
-    slow: float
-    calm: float
+    slow: tuple[float, float]
+    calm: tuple[float, float]
 
 
 _LIMITS = {
-    "AUTOMATIC": _Limits(low=(0.04, 0.05), near=(0.06, 0.07), slow=0.25, calm=0.3),
-    "ALWAYS": _Limits(low=(0.04, 0.05), near=(0.06, 0.07), slow=1.0, calm=1.0),
+    "AUTOMATIC": _Limits(low=(0.04, 0.05), near=(0.06, 0.07), slow=(0.25, 0.3), calm=(0.3, 0.45)),
+    "ALWAYS": _Limits(low=(0.04, 0.05), near=(0.06, 0.07), slow=(1.0, 1.0), calm=(1.0, 1.0)),
 }
 
 _LOOK = 0.16
