@@ -135,7 +135,7 @@ def remember(
     if earlier is not None:
         earlier.action.use_fake_user = True
         said["earlier"] = earlier.action
-        said["earlier_slot"] = getattr(earlier.slot, "name_display", "")
+        said["earlier_slot"] = getattr(earlier.slot, "identifier", "")
     action[KEY] = said
 
 
@@ -155,6 +155,6 @@ def put_back(rig: bpy.types.Object) -> bpy.types.Action | None:
     if earlier is None:
         animation.action = None
     else:
-        Placed.in_slot(earlier, said.get("earlier_slot", "")).assign_to(animation)
+        Placed.with_identifier(earlier, said.get("earlier_slot", "")).assign_to(animation)
     switch_back(rig, json.loads(said["switches"]))
     return earlier
