@@ -14,7 +14,9 @@ import pytest
 from recover_motion.compat import curves_of
 from recover_motion.export import writers
 from recover_motion.export.character import export_character, with_suffix
+from recover_motion.export.importers import imported
 from recover_motion.export.options import TOLERANCE, ExportOptions, ExportProblem
+from recover_motion.export.read_back import vertices_in_world
 from scene_state import state
 
 pytestmark = pytest.mark.bpy
@@ -28,33 +30,37 @@ def options_for(path: Path, **changes: object) -> ExportOptions:
     return ExportOptions(**({"body": path} | changes))
 
 
+def unkeyed(armature: bpy.types.Object) -> None:
+    """Pose bones without keying them, in Pose Mode."""
+    bpy.context.view_layer.objects.active = armature
+    for thing in bpy.context.scene.objects:
+        thing.select_set(thing == armature)
+    bpy.ops.object.mode_set(mode="POSE")
+    armature.pose.bones["head"].rotation_quaternion = (0.5, 0.5, 0.5, 0.5)
+    armature.pose.bones["pelvis"].location.x += 0.123
+    bpy.context.view_layer.update()
+
+
 @pytest.mark.parametrize("kind", FORMATS)
-def test_every_format_reads_back(kind, recovered, synthetic_body_path, tmp_path):
-    exported = export_character(
-        bpy.context, recovered, tmp_path / "a", kind, options_for(synthetic_body_path)
-    )
-    assert exported.file.is_file()
-    assert exported.frames == (1, 8)
-    assert exported.fps == 30
-    assert exported.off <= TOLERANCE / 10
-    what = "vertices" if kind == "ALEMBIC" else "joints"
-    assert exported.check.startswith(f"8 frames at 30 fps read back, {what} within 0.0")
-    there = {path for path in tmp_path.rglob("*") if path.is_file() and path.parent.name != "recovered"}
-    assert there == {exported.file, *exported.others}
-
-
-@pytest.mark.parametrize("kind", ["FBX", "BVH", "GLB", "USD", "ALEMBIC", "AMASS"])
-def test_2997_is_2997(kind, recovered, scene, synthetic_body_path, tmp_path):
+def test_every_format_reads_back_and_nothing_changes(kind, recovered, scene, synthetic_body_path, tmp_path):
     scene.render.fps, scene.render.fps_base = 30, 1.001
-    for curve in curves_of(recovered):  # to where rates have drifted apart
+    for curve in curves_of(recovered):  # to where 30 and 29.97 have drifted apart
         for key in curve.keyframe_points:
             key.co_ui.x += 99
+    bpy.data.objects.new("Armature", None)  # the name that Unreal wants
+    unkeyed(recovered)
+    before = state()
     exported = export_character(
         bpy.context, recovered, tmp_path / "a", kind, options_for(synthetic_body_path)
     )
-    assert exported.fps == pytest.approx(30 / 1.001)
+    assert state() == before
     assert exported.frames == (100, 107)
-    assert "29.97 fps" in exported.check
+    assert exported.fps == pytest.approx(30 / 1.001)
+    assert exported.off <= TOLERANCE / 10
+    what = "vertices" if kind == "ALEMBIC" else "joints"
+    assert exported.check.startswith(f"8 frames at 29.97 fps read back, {what} within 0.0")
+    there = {path for path in tmp_path.rglob("*") if path.is_file() and path.parent.name != "recovered"}
+    assert there == {exported.file, *exported.others}
 
 
 @pytest.mark.parametrize("preset", ["UNREAL", "UNITY", "MAYA"])
@@ -74,17 +80,17 @@ def test_an_fbx_file_is_of_its_programs_size(preset, recovered, tmp_path):
     assert 1.0 < tall / (1 if preset == "UNITY" else 100) < 3.0
 
 
-@pytest.mark.parametrize("name", ["mannequin", "fbx_mixamo"])
-@pytest.mark.parametrize("kind", [*WITH_BONES, "ALEMBIC"])
-def test_artists_rigs_read_back(name, kind, made, tmp_path):
-    armature = made(name)
-    exported = export_character(bpy.context, armature, tmp_path / "a", kind, ExportOptions(preset="UNITY"))
-    assert exported.frames == (3, 10)
-    assert exported.off <= TOLERANCE / 10
+def test_a_rig_of_small_scale_on_its_back_reads_back(made, tmp_path):
+    armature = made("fbx_mixamo")  # 0.01 and 90 degrees about x, as importers leave it
+    for kind in ("FBX", "BVH", "GLB", "USD", "ALEMBIC"):
+        options = ExportOptions(preset="UNITY")
+        exported = export_character(bpy.context, armature, tmp_path / "a", kind, options)
+        assert exported.frames == (3, 10)
+        assert exported.off <= TOLERANCE / 10
 
 
 def test_a_turned_object_on_its_way_is_told_by_the_root(made, scene, tmp_path):
-    armature = made("mannequin")
+    armature = made("cartoon_plain")
     armature.rotation_euler = (0, 0, 1)
     for frame, place in ((3, (1, 2, 0)), (10, (4, 2, 1))):
         armature.location = place
@@ -99,7 +105,7 @@ def test_a_turned_object_on_its_way_is_told_by_the_root(made, scene, tmp_path):
 
 
 def test_units_of_the_scene_count(made, scene, tmp_path):
-    armature = made("mannequin")
+    armature = made("cartoon_plain")
     scene.unit_settings.system, scene.unit_settings.scale_length = "METRIC", 0.1
     exported = export_character(bpy.context, armature, tmp_path / "a.glb", "GLB")
     assert exported.off <= TOLERANCE / 10
@@ -139,27 +145,7 @@ def test_controls_are_left_out_and_props_come_along(made, scene, tmp_path):
         np.testing.assert_allclose(shown.matrix_world @ shown.data.vertices[2].co, tip, atol=1e-4)
 
 
-def unkeyed(armature: bpy.types.Object) -> None:
-    """Pose a bone without keying it, in Pose Mode, with another object chosen too."""
-    bpy.context.view_layer.objects.active = armature
-    for thing in bpy.context.scene.objects:
-        thing.select_set(thing == armature)
-    bpy.ops.object.mode_set(mode="POSE")
-    armature.pose.bones["head"].rotation_quaternion = (0.5, 0.5, 0.5, 0.5)
-    armature.pose.bones["pelvis"].location.x += 0.123
-    bpy.context.view_layer.update()
-
-
-@pytest.mark.parametrize("kind", FORMATS)
-def test_nothing_changes_for_the_user(kind, recovered, synthetic_body_path, tmp_path):
-    bpy.data.objects.new("Armature", None)  # the name that Unreal wants
-    unkeyed(recovered)
-    before = state()
-    export_character(bpy.context, recovered, tmp_path / "a", kind, options_for(synthetic_body_path))
-    assert state() == before
-
-
-@pytest.mark.parametrize("kind", WITH_BONES)
+@pytest.mark.parametrize("kind", ["FBX", "GLB"])
 def test_nothing_changes_when_the_exporter_fails(kind, recovered, tmp_path, monkeypatch):
     unkeyed(recovered)
     before = state()
@@ -178,7 +164,7 @@ def test_nothing_changes_when_the_exporter_fails(kind, recovered, tmp_path, monk
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
-@pytest.mark.parametrize("kind", ["FBX", "BVH", "GLB"])
+@pytest.mark.parametrize("kind", ["FBX", "GLB"])
 def test_a_file_that_the_system_cuts_off(kind, recovered, tmp_path):
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -278,3 +264,41 @@ def test_ends_of_names():
     assert with_suffix(Path("walk.FBX"), "FBX") == Path("walk.FBX")
     assert with_suffix(Path("walk.fbx"), "GLB") == Path("walk.glb")
     assert with_suffix(Path("walk.usda"), "USD") == Path("walk.usda")
+
+
+def test_animated_and_driven_shape_keys_come_along(made, scene, tmp_path):
+    armature = made("cartoon_plain")
+    skin = armature.children[0]
+    skin.shape_key_add(name="Basis")
+    wide, tall = (skin.shape_key_add(name=name, from_mix=False) for name in ("wide", "tall"))
+    for point in wide.data:
+        point.co.x += 0.3
+    for point in tall.data:
+        point.co.z += 0.2
+    for frame, value in ((3, 0.0), (10, 1.0)):
+        wide.value = value
+        wide.keyframe_insert("value", frame=frame)
+    driver = tall.driver_add("value").driver
+    driver.type = "SUM"
+    target = driver.variables.new()
+    target.type = "TRANSFORMS"
+    target.targets[0].id, target.targets[0].bone_target = armature, armature.pose.bones[0].name
+    target.targets[0].transform_type, target.targets[0].transform_space = "LOC_X", "LOCAL_SPACE"
+    bone = armature.pose.bones[0]
+    bone.location.x += 0.3  # not keyed
+    bpy.context.view_layer.update()
+    before = state()
+    files = {
+        kind: export_character(bpy.context, armature, tmp_path / "a", kind, ExportOptions(preset="MAYA")).file
+        for kind in ("FBX", "GLB", "USD")
+    }
+    assert state() == before
+    for kind, file in files.items():
+        with imported(bpy.context, file, kind, 30.0, 3) as read:
+            other = next(thing for thing in read.objects if thing.type == "MESH")
+            for frame in (3, 7, 10):
+                scene.frame_set(frame)
+                read.frame_set(frame - 3 if kind == "GLB" else frame)
+                wanted = vertices_in_world(skin, bpy.context.evaluated_depsgraph_get())
+                found = vertices_in_world(other, read.view_layers[0].depsgraph)
+                np.testing.assert_allclose(found.mean(axis=0), wanted.mean(axis=0), atol=2e-3)

@@ -109,11 +109,9 @@ def test_names_of_files(hero):
     assert files[1].stem.endswith("_2")
 
 
-@pytest.mark.parametrize("kind", ["FBX", "BVH", "GLB", "GLTF", "USD", "ALEMBIC", "AMASS", "SMPL"])
-def test_settings_become_options(kind, settings):
+def test_settings_become_options(settings):
     from recover_motion.export.chosen import options_of
 
-    settings.format = kind
     settings.preset, settings.deform_only, settings.check = "MAYA", True, False
     options = options_of(settings)
     assert (options.preset, options.deform_only, options.check) == ("MAYA", True, False)
