@@ -26,6 +26,9 @@ GOOD: Final = 0.75
 _WORTH_NAMING: Final = 0.3
 """Presets with a lower score are not offered at all."""
 
+_CONTROLS: Final = 0.5
+"""A preset of controls with this score or more is what the rig is, whatever is missing."""
+
 _AGREES: Final = 0.8
 """A preset and the structure mean the same body when this share of their common roles has common bones."""
 
@@ -107,9 +110,10 @@ def detect(bones: Sequence[RigBone], presets: Sequence[Preset]) -> list[Detectio
             )
     found = [entry[-1] for entry in sorted(ranked, key=lambda entry: entry[:-1])]
     best = found[0] if found else None
-    controls = {preset.id for preset in presets if preset.controls}
-    if best and (not best.missing or best.id in controls):  # which bone is a control, no shape can tell
+    if best and (best.is_good and not best.missing):
         return found
+    if best and best.score >= _CONTROLS and any(one.controls for one in presets if one.id == best.id):
+        return found  # which bone is a control, no shape can tell
     structure = find_structure(bones)
     if structure is None:
         return found

@@ -243,6 +243,18 @@ def test_names_that_hang_together_wrongly_count_less():
     assert detect(shuffled, [preset])[0].score == pytest.approx(1 - 0.8 * 2.0 / sum_of_weights(), abs=1e-9)
 
 
+def test_names_that_lie():
+    """All names of a family, on the wrong bones: the places are right."""
+    bones = example_rigs.rig("recovered_body")
+    names = [bone.name for bone in bones]
+    random = np.random.default_rng(8)
+    wrong = dict(zip(names, (names[index] for index in random.permutation(len(names))), strict=True))
+    best = detect(example_rigs.renamed(bones, wrong), PRESETS)[0]
+    assert best.id == ""
+    assert best.bone_map.bones["left_knee"] == (wrong["left_knee"],)
+    assert best.bone_map.bones["pelvis"] == (wrong["pelvis"],)
+
+
 def sum_of_weights():
     return sum(2 if r in REQUIRED else 0.5 if r.endswith(("_collar", "_foot")) else 1 for r in ROLES)
 
