@@ -79,6 +79,9 @@ _RESTING = 0.3
 _GAP = 0.1
 """Contacts with shorter gaps are one; seconds."""
 
+_SLIP = 0.3
+"""One end of a foot that is but too fast for less than this while the other stands is down; seconds."""
+
 _SHORTEST = 0.08
 """Shorter contacts are none; seconds."""
 
@@ -110,6 +113,7 @@ def find_contacts(points: np.ndarray, fps: float, mode: Literal["AUTOMATIC", "AL
                         certain[start:end, side, 1] = possible[start:end, side, 1] = True
             one = _spans(certain[:, side, part], possible[:, side, part], fps)
             found[:, side, part] = _without_rise(one, height[:, side, part], fps)
+        _stay_flat(found[:, side], (height < limits.near)[:, side], fps)
         _join(found[:, side], fps)
     return Contacts(heel=found[..., 0], ball=found[..., 1])
 
@@ -166,6 +170,15 @@ def _without_rise(found: np.ndarray, height: np.ndarray, fps: float) -> np.ndarr
         if whole and end - start < _SHORTEST * fps:
             found[start:end] = False
     return found
+
+
+def _stay_flat(found: np.ndarray, near: np.ndarray, fps: float) -> None:
+    """Close gaps (T, 2) in which one end of a foot is near the floor all along and the other stands."""
+    for part in (0, 1):
+        for start, end in runs(~found[:, part]):
+            inside = start > 0 and end < len(found) and end - start < _SLIP * fps
+            if inside and (near[start:end, part] & found[start:end, 1 - part]).all():
+                found[start:end, part] = True
 
 
 def _join(found: np.ndarray, fps: float) -> None:

@@ -84,6 +84,14 @@ def test_a_foot_that_rests_with_its_toes_up_is_on_the_floor_with_all_of_it():
     assert not contacts[:, 0, 1].any()
 
 
+def test_a_heel_that_slips_is_not_up():
+    """It slides over the floor at 0.6 m/s for a sixth of a second while the ball turns on its place."""
+    points = standing_points()
+    slip = np.clip(np.arange(60) - 30, 0, 5) * 0.6 / FPS
+    points[:, 0, 0, 0] += slip
+    assert found(points).all()
+
+
 def test_a_jump_is_a_gap():
     """Half a second in the air, where the feet are still for a moment at the top."""
     points = standing_points()
