@@ -106,7 +106,8 @@ def _write_checked(
     if kind == "BVH":
         meshes = []
     if kind == "ALEMBIC":
-        return export_alembic(context, armature, meshes, file, options)
+        with exporter_of(kind):
+            return export_alembic(context, armature, meshes, file, options)
     sampled = sample(scene, armature, meshes, options)
     if kind in ("AMASS", "SMPL"):
         checked, notes = smpl_export.export_smpl_motion(context, armature, sampled, file, kind, options)

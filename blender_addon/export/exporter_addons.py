@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Final
 
 import addon_utils
+import bpy
 
 from .options import ExportProblem, Format
 
@@ -19,14 +20,23 @@ _NEEDED: Final[dict[Format, tuple[str, str]]] = {
 }
 """Module and title of the add-on that writes and reads a format; the others are part of Blender itself."""
 
+_BUILT_IN: Final[dict[Format, str]] = {"USD": "usd", "ALEMBIC": "alembic"}
+"""Parts of Blender that distributions may leave out."""
+
 
 @contextmanager
 def exporter_of(kind: Format) -> Iterator[None]:
     """Have the operators of a format inside the block.
 
     Raises:
-        ExportProblem: its add-on is not there, or does not start.
+        ExportProblem: its add-on is not there or does not start, or Blender was built without it.
     """
+    part = _BUILT_IN.get(kind)
+    if part and not getattr(bpy.app.build_options, part, True):
+        raise ExportProblem(
+            f"This Blender was built without {part.upper() if part == 'usd' else part.title()}. Use one from"
+            " blender.org, or choose another format."
+        )
     module, title = _NEEDED.get(kind, ("", ""))
     if not module or addon_utils.check(module)[1]:
         yield

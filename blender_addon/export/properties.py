@@ -42,7 +42,7 @@ class RECOVER_MOTION_PG_export(bpy.types.PropertyGroup):
     start: bpy.props.IntProperty(name="Start", description="First frame to export", default=1)
     end: bpy.props.IntProperty(name="End", description="Last frame to export", default=250)
     deform_only: bpy.props.BoolProperty(
-        name="Deforming Bones Only",
+        name="Deform Only",
         description=(
             "Leave out the controls of a rig: only its root and the bones that move skin are exported, each"
             " under the nearest such bone above it"

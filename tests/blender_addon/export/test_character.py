@@ -7,12 +7,13 @@ import resource
 import shutil
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import bpy
 import numpy as np
 import pytest
 from recover_motion.compat import curves_of
-from recover_motion.export import writers
+from recover_motion.export import exporter_addons, writers
 from recover_motion.export.character import export_character, with_suffix
 from recover_motion.export.importers import imported
 from recover_motion.export.options import TOLERANCE, ExportOptions, ExportProblem
@@ -211,6 +212,17 @@ def test_a_switched_off_exporter_is_switched_on_for_a_moment(recovered, tmp_path
         assert not addon_utils.check("io_anim_bvh")[1]
     finally:
         addon_utils.enable("io_anim_bvh")
+
+
+@pytest.mark.parametrize("kind", ["USD", "ALEMBIC"])
+def test_a_blender_without_the_exporter(kind, recovered, tmp_path, monkeypatch):
+    monkeypatch.setattr(exporter_addons, "_BUILT_IN", {kind: "opencolorio_of_another_time"})
+    assert export_character(bpy.context, recovered, tmp_path / "a", kind, QUICK).file.is_file()
+    parts = SimpleNamespace(app=SimpleNamespace(build_options=SimpleNamespace(usd=False, alembic=False)))
+    monkeypatch.setattr(exporter_addons, "_BUILT_IN", {"USD": "usd", "ALEMBIC": "alembic"})
+    monkeypatch.setattr(exporter_addons, "bpy", parts)
+    with pytest.raises(ExportProblem, match=r"built without (USD|Alembic)\. Use one from blender\.org"):
+        export_character(bpy.context, recovered, tmp_path / "b", kind)
 
 
 def test_wrong_picks_are_told(recovered, scene, tmp_path, monkeypatch):
