@@ -40,6 +40,8 @@ from recover_motion.retarget.rig_bones import rig_bones  # noqa: E402
 ROWS = 5
 APART = 1.05
 WIDTH, ROW_HEIGHT = 1800, 430
+NAMES, ABOVE = 96, 385
+"""Rows of pixels, from below: the names are under the first, nothing is above the second."""
 COLOURS = ((0.80, 0.45, 0.30), (0.45, 0.60, 0.78), (0.55, 0.70, 0.50), (0.75, 0.68, 0.45), (0.65, 0.52, 0.72))
 
 
@@ -62,7 +64,8 @@ def main(picture: Path, motion: Path | None) -> None:
     rows = []
     for frame in np.linspace(first, last, ROWS + 2)[1:-1].round().astype(int).tolist():
         _stand_in_columns(scene, rigs, frame)
-        rows.append(_render(scene, len(rigs)))
+        rows.append(_render(scene, len(rigs))[NAMES:ABOVE])
+    rows[-1] = _render(scene, len(rigs))[:ABOVE]
     _write(np.concatenate(rows[::-1]), picture)
     shutil.rmtree(_WORK, ignore_errors=True)
 

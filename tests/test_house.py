@@ -28,7 +28,7 @@ SOURCES = sorted(
     ]
 )
 LONGEST = {
-    "build.py": 680,
+    "build.py": 690,
     "tests/test_build.py": 540,
 }  # one file by design: all that a fresh clone has to run
 README = (ROOT / "README.md").read_text(encoding="utf-8")

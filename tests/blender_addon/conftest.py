@@ -67,6 +67,25 @@ def pytest_unconfigure() -> None:
         os._exit(_exit_status)
 
 
+def _imports_blender(path: Path) -> bool:
+    return "\nimport bpy\n" in path.read_text(encoding="utf-8")
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave out what needs no Blender where it ran in another Blender with this very Python."""
+    is_test = collection_path.name.startswith("test_") and collection_path.suffix == ".py"
+    if is_test and os.environ.get("FASTHMR_SAME_PYTHON_AS") and not _imports_blender(collection_path):
+        return True
+    return None
+
+
+def pytest_report_header() -> str | None:
+    other = os.environ.get("FASTHMR_SAME_PYTHON_AS")
+    if not other:
+        return None
+    return f"files without `import bpy` are left out: they ran with this Python beside Blender {other}"
+
+
 class _NeedsBlender(pytest.Module):
     """A test module that cannot even be imported where there is no bpy."""
 
@@ -75,8 +94,7 @@ class _NeedsBlender(pytest.Module):
 
 
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
-    needs_blender = "\nimport bpy\n" in module_path.read_text(encoding="utf-8")
-    if needs_blender and importlib.util.find_spec("bpy") is None:
+    if _imports_blender(module_path) and importlib.util.find_spec("bpy") is None:
         return _NeedsBlender.from_parent(parent, path=module_path)
     return None
 

@@ -124,9 +124,7 @@ def test_locked_channels_stay_and_bones_below_still_reach_their_goals(mode: str)
     own = quat_multiply(quat_inverse(quat_from_matrix(following.turn[0])), pose.turns[:, 0])
     if mode == "XYZ":
         np.testing.assert_allclose(pose.values[0][:, 1], 0.3)
-        np.testing.assert_allclose(
-            matrix_from_euler(pose.values[0], "XYZ"), matrix_from_quat(own), atol=1e-9
-        )
+        np.testing.assert_allclose(matrix_from_euler(pose.values[0], "XYZ"), matrix_from_quat(own), atol=1e-9)
     else:
         sine = -matrix_from_quat(pose.values[0])[:, 2, 0]
         np.testing.assert_allclose(np.abs(sine), np.sin(0.3), atol=1e-9)
