@@ -85,6 +85,7 @@ def keys_of_bones(
     parents: Sequence[int],
     *,
     scaled: bool = True,
+    half: bool = False,
 ) -> BoneKeys:
     """The keys that bring the stand-in's bones to where they were seen.
 
@@ -98,6 +99,7 @@ def keys_of_bones(
         rest: (B, 4, 4) the stand-in's bones at rest.
         parents: index of each bone's parent, which comes before it; -1 for a root.
         scaled: False to have no scale in the keys; the heads are in their places all the same.
+        half: have scales of half precision, and the heads in their places for them.
     """
     frames, count = in_world.shape[:2]
     wanted = np.array(in_world, np.float64)
@@ -117,7 +119,7 @@ def keys_of_bones(
         size[np.linalg.det(basis[:, :3, :3]) < 0] *= -1
         size = np.where(np.abs(size) > 1e-9, size, 1e-9)
         left, _, right = np.linalg.svd(basis[:, :3, :3] / size[:, None])
-        scales[:, bone] = size if scaled else 1.0
+        scales[:, bone] = (size.astype(np.float16) if half else size) if scaled else 1.0
         quats[:, bone] = quat_from_matrix(left @ right)
         held = np.broadcast_to(np.eye(4), (frames, 4, 4)).copy()
         held[:, :3, :3] = matrix_from_quat(quats[:, bone]) * scales[:, None, bone]

@@ -129,6 +129,7 @@ def _write_checked(
             placement,
             deform_only=options.deform_only,
             scaled=kind != "BVH",  # which has none
+            half=kind == "USD",  # which keeps them so
             name=name,
         ) as figure,
     ):

@@ -5,30 +5,40 @@ import bpy
 
 from ..compat import RELATIVE_PATH
 
-FORMAT_ITEMS = (
-    ("FBX", "FBX", "Bones, skins and motion for game engines and Maya (.fbx)"),
-    ("BVH", "BVH", "Bones and motion alone, as text (.bvh)"),
-    ("GLB", "glTF Binary", "Bones, skins and motion in one file for Godot, the web and others (.glb)"),
-    ("GLTF", "glTF Separate", "The same as text, with its data and textures in files beside it (.gltf)"),
-    ("USD", "USD", "Skeleton, skins and motion; textures go into a folder beside it (.usdc)"),
-    ("ALEMBIC", "Alembic", "The skins as they move, vertex by vertex, without bones (.abc)"),
-    ("AMASS", "Motion File", "SMPL's numbers, as this add-on and AMASS's tools read them (.npz)"),
-    ("SMPL", "SMPL", "SMPL's numbers for Meshcapade's tools (.smpl)"),
-)
-
-PRESET_ITEMS = (
-    ("UNREAL", "Unreal Engine", "Centimetres, z up; the armature object is no bone"),
-    ("UNITY", "Unity", "Metres, y up, nothing turned or scaled"),
-    ("MAYA", "Maya", "Centimetres, y up; also for MotionBuilder and 3ds Max"),
-)
-
 
 class RECOVER_MOTION_PG_export(bpy.types.PropertyGroup):
     """How to export the scene's characters."""
 
-    format: bpy.props.EnumProperty(name="Format", description="Kind of file", items=FORMAT_ITEMS)
+    format: bpy.props.EnumProperty(
+        name="Format",
+        description="Kind of file",
+        items=(
+            ("FBX", "FBX", "Bones, skins and motion for game engines and Maya (.fbx)"),
+            ("BVH", "BVH", "Bones and motion alone, as text (.bvh)"),
+            (
+                "GLB",
+                "glTF Binary",
+                "Bones, skins and motion in one file for Godot, the web and others (.glb)",
+            ),
+            (
+                "GLTF",
+                "glTF Separate",
+                "The same as text, with its data and textures in files beside it (.gltf)",
+            ),
+            ("USD", "USD", "Skeleton, skins and motion; textures go into a folder beside it (.usdc)"),
+            ("ALEMBIC", "Alembic", "The skins as they move, vertex by vertex, without bones (.abc)"),
+            ("AMASS", "Motion File", "SMPL's numbers, as this add-on and AMASS's tools read them (.npz)"),
+            ("SMPL", "SMPL", "SMPL's numbers for Meshcapade's tools (.smpl)"),
+        ),
+    )
     preset: bpy.props.EnumProperty(
-        name="For", description="Program whose units and axes the file has", items=PRESET_ITEMS
+        name="For",
+        description="Program whose units and axes the file has",
+        items=(
+            ("UNREAL", "Unreal Engine", "Centimetres, z up; the armature object is no bone"),
+            ("UNITY", "Unity", "Metres, y up, nothing turned or scaled"),
+            ("MAYA", "Maya", "Centimetres, y up; also for MotionBuilder and 3ds Max"),
+        ),
     )
     frames: bpy.props.EnumProperty(
         name="Range",

@@ -61,6 +61,7 @@ def stand_in(
     *,
     deform_only: bool,
     scaled: bool,
+    half: bool = False,
     name: str,
 ) -> Iterator[StandIn]:
     """Make the stand-in of a character; it is gone after the block, with all that belongs to it.
@@ -73,6 +74,7 @@ def stand_in(
         placement: units and axes of the stand-in.
         deform_only: leave out bones that deform nothing.
         scaled: key the scale of bones too.
+        half: have those scales in half precision.
         name: of the armature object in the file.
     """
     made: list[bpy.types.ID] = []
@@ -82,7 +84,7 @@ def stand_in(
             carriers = frozenset(filter(None, map(bone_that_carries, meshes)))
             parents = _parents(armature, deform_only=deform_only, weighted=carriers)
             thing = _bones(context, scene, armature, rest, parents, made)
-            keys = _keys(thing, sampled, placement, parents, scaled=scaled)
+            keys = _keys(thing, sampled, placement, parents, scaled=scaled, half=half)
             _key(thing, sampled, list(parents), keys, made)
             skins = [
                 add_skin(scene, thing, armature, mesh, sampled, Matrix(rest.tolist()), parents, made)
@@ -194,6 +196,7 @@ def _keys(
     parents: Mapping[str, str],
     *,
     scaled: bool,
+    half: bool,
 ) -> BoneKeys:
     """The keys of the stand-in's bones."""
     names = list(parents)
@@ -205,6 +208,7 @@ def _keys(
         np.array([thing.data.bones[name].matrix_local for name in names], np.float64),
         [names.index(parents[name]) if parents[name] else -1 for name in names],
         scaled=scaled,
+        half=half,
     )
 
 

@@ -76,10 +76,11 @@ def test_heads_are_in_place_without_scale_and_with_shear():
     uneven = [np.array(s) for s in ((1.5, 1, 0.6), (1, 2, 1), (1, 1, 1), (0.5, 1, 1))]
     rest, pose = posed(random, scales=uneven)
     placement = Placement(np.eye(3), 1.0)
-    for scaled in (True, False):
-        keys = keys_of_bones(pose, 1.0, placement, rest, PARENTS, scaled=scaled)
+    for scaled, half in ((True, False), (False, False), (True, True)):
+        keys = keys_of_bones(pose, 1.0, placement, rest, PARENTS, scaled=scaled, half=half)
         np.testing.assert_allclose(composed(keys, rest), pose[..., :3, 3], atol=1e-9)
         assert scaled or (keys.scales == 1).all()
+        assert (keys.scales == keys.scales.astype(np.float16)).all() == (half or not scaled)
 
 
 def test_tilt_and_scale_go_into_the_rest_pose_and_heading_does_not():
