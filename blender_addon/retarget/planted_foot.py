@@ -83,7 +83,7 @@ class PlantedFoot:
             self._facing(self.turn)[:, :2],
             on_floor,
             self.length,
-            max(_FARTHEST * leg, 0.25 * self.length),
+            max(_FARTHEST * leg, 0.45 * self.length),
             fps,
         )
 
