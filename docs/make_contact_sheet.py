@@ -40,7 +40,7 @@ from recover_motion.retarget.rig_bones import rig_bones  # noqa: E402
 ROWS = 5
 APART = 1.05
 WIDTH, ROW_HEIGHT = 1800, 430
-NAMES, ABOVE = 96, 385
+NAMES, ABOVE = 60, 385
 """Rows of pixels, from below: the names are under the first, nothing is above the second."""
 COLOURS = ((0.80, 0.45, 0.30), (0.45, 0.60, 0.78), (0.55, 0.70, 0.50), (0.75, 0.68, 0.45), (0.65, 0.52, 0.72))
 
