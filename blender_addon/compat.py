@@ -25,7 +25,9 @@ RELATIVE_PATH = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0)
 """Options of a path property that may be relative to the file; 4.5 began to ask for it."""
 
 USD_TEXTURES = {"export_textures_mode": "NEW"} if bpy.app.version >= (4, 5, 0) else {"export_textures": True}
-"""Settings of the USD exporter that put textures beside the file; 4.5 renamed them, 5.0 dropped the old name."""
+"""Settings of the USD exporter that put textures beside the file; 4.5 renamed them, 5.0 dropped the old
+name.
+"""
 
 GLTF_INTO_SCENE = {"import_scene_as_collection": False} if bpy.app.version >= (4, 5, 0) else {}
 """Settings of the glTF importer that leave out a collection of its own; 4.5 began to make one."""

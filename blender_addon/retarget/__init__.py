@@ -5,6 +5,6 @@
     source armature ─► its motion ──┼─► transfer ─► planted feet ─► keys of the target
     target armature ─► its rest ────┘
 
-`mapping`, `bone_names`, `detection`, `rest_alignment`, `transfer`, `contacts`, `planting` need only numpy; the
-others read and write Blender's data.
+`mapping`, `bone_names`, `detection`, `rest_alignment`, `transfer`, `contacts`, `planting` need only numpy;
+the others read and write Blender's data.
 """
