@@ -90,7 +90,11 @@ def stand_in(
                 add_skin(scene, thing, armature, mesh, sampled, Matrix(rest.tolist()), parents, made)
                 for mesh in meshes
             ]
-            wanted = [(thing, bpy.data.objects, name), (thing.data, bpy.data.armatures, armature.data.name)]
+            wanted: list = [
+                (thing, bpy.data.objects, name),
+                (thing.data, bpy.data.armatures, armature.data.name),
+                (thing.animation_data.action, bpy.data.actions, sampled.action),
+            ]
             for skin, mesh in zip(skins, meshes, strict=True):
                 wanted.append((skin, bpy.data.objects, mesh.name))
                 wanted.append((skin.data, bpy.data.meshes, mesh.data.name))
