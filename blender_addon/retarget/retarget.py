@@ -238,10 +238,14 @@ def _check(
     worst, culprit = 0.0, ""
     keyed = every_so_many(len(frames), every)  # between keys it is Blender who interpolates
     chosen = keyed[np.unique(np.linspace(0, len(keyed) - 1, _CHECKED).round().astype(int))]
+    moves = False
     known = [control for control in range(len(rig.controls)) if control in solved.pose.values]
     try:
         for number in chosen.tolist():
             scene.frame_set(int(frames[number]))
+            turn, place = solved.object.turns, solved.object.places
+            wanted = (turn[min(number, len(turn) - 1)], place[min(number, len(place) - 1)])
+            moves = moves or not _stands(target, *wanted)
             for control in known:
                 name = rig.controls[control]
                 is_turn = np.array(target.pose.bones[name].matrix.to_quaternion())
@@ -253,9 +257,22 @@ def _check(
                     worst, culprit = off, name
     finally:
         scene.frame_set(int(now // 1), subframe=float(now % 1))
+    if moves:
+        notes.append(
+            f"{target.name} is moved as an object as well, by its parent or a constraint: the motion comes"
+            " on top of that."
+        )
     if worst > _OFF:
         notes.append(
             f"The bone {culprit} is up to {worst:.1f}° from the motion: something else in the rig or the NLA"
             " moves it as well (constraints, drivers, other layers)."
         )
     return worst
+
+
+def _stands(target: bpy.types.Object, turn: np.ndarray, place: np.ndarray) -> bool:
+    """Whether an object is where its motion has it: rotation (4,) and place (3,) in the world."""
+    world = target.matrix_world
+    is_turn = np.array(world.to_quaternion())
+    turned = 1 - abs(is_turn @ turn) / np.linalg.norm(is_turn)
+    return turned < 1e-5 and np.abs(np.array(world.translation) - place).max() < 1e-3

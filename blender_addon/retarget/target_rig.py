@@ -86,6 +86,12 @@ def check_target(rig: bpy.types.Object, bone_map: BoneMap) -> None:
             f"{rig.name} is not scaled the same in all directions: {_said(scale)}. Apply its scale (Object >"
             " Apply > Scale), or that of the object that it is a child of."
         )
+    if rig.data.is_editmode:
+        raise RetargetProblem(f"{rig.name} is in Edit Mode. Go back to Object Mode or Pose Mode.")
+    if rig.data.pose_position == "REST":
+        raise RetargetProblem(
+            f"{rig.name} is held in its rest position. Switch it to Pose Position (Armature properties)."
+        )
     animation = rig.animation_data
     if animation is not None and animation.use_tweak_mode:
         raise RetargetProblem(

@@ -11,6 +11,7 @@ from characters.exact import a_pose, same_directions
 from characters.motions import Source, random_poses, walk
 from mathutils import Matrix
 from recover_motion.compat import HAS_SLOTS, Placed, curves_of
+from recover_motion.edit_mode import edit_mode
 from recover_motion.retarget.detection import detect
 from recover_motion.retarget.keys import KEY, put_back
 from recover_motion.retarget.mapping import ROLES, BoneMap, Setting
@@ -369,6 +370,22 @@ def test_constraint_on_a_mapped_bone_is_told(scene, tmp_path) -> None:
     assert any("mixamorig:Head" in note and "constraints" in note for note in made.notes)
 
 
+def test_object_that_is_moved_as_well_is_told(scene, tmp_path) -> None:
+    source = bare_walk(tmp_path, 20)
+    rig = character("mixamo", scene).armature
+    cart = bpy.data.objects.new("Cart", None)
+    scene.collection.objects.link(cart)
+    rig.parent = cart
+    assert not go(source, rig).notes
+    cart.keyframe_insert("location", frame=1)
+    cart.location.x = 3
+    cart.keyframe_insert("location", frame=20)
+    scene.frame_set(1)
+    assert any("moved as an object" in note for note in go(source, rig).notes)
+    rig.parent = None
+    assert not go(source, rig, options=Options(feet="OFF", root="OBJECT")).notes
+
+
 # --- wrong picks
 
 
@@ -407,6 +424,11 @@ def test_wrong_picks_are_told(scene, tmp_path) -> None:
     told("mirrored")
     rig.scale = (1, 1, 1)
     bpy.context.view_layer.update()
+    rig.data.pose_position = "REST"
+    told("rest position")
+    rig.data.pose_position = "POSE"
+    with edit_mode(bpy.context, rig):
+        told("Edit Mode")
     rig.pose.bones["mixamorig:Hips"].lock_location = (True, False, False)
     told("locked")
     rig.pose.bones["mixamorig:Hips"].lock_location = (False, False, False)
