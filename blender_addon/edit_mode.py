@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import bpy
 
@@ -43,10 +43,19 @@ def _set_mode(context: bpy.types.Context, thing: bpy.types.Object, mode: str) ->
         "active_object": thing,
         "object": thing,
     }
-    if context.window is None:
-        place["window"] = context.window_manager.windows[0]
-    with context.temp_override(**place):
+    with in_window(context), context.temp_override(**place):
         bpy.ops.object.mode_set(mode=mode)
+
+
+def in_window(context: bpy.types.Context) -> AbstractContextManager[object]:
+    """An override that gives the context a window, if it has none: timers and commands have none.
+
+    The scene and what else is to be another than the window's must be overridden inside of this one:
+    together with a window, Blender takes that window's scene.
+    """
+    if context.window is not None or not context.window_manager.windows:
+        return nullcontext()
+    return context.temp_override(window=context.window_manager.windows[0])
 
 
 def _select_only(

@@ -16,6 +16,7 @@ import bpy
 import numpy as np
 
 from ..compat import Placed
+from ..edit_mode import in_window
 from .baked_pose import even_scale
 from .options import ExportOptions, ExportProblem
 
@@ -126,7 +127,8 @@ def scene_of(
     finally:
         for thing in hidden:
             thing.hide_viewport = True
-        bpy.data.scenes.remove(place)
+        with in_window(bpy.context):  # without one, Blender 4.2 crashes here
+            bpy.data.scenes.remove(place)
 
 
 def frame_range(

@@ -13,7 +13,7 @@ from mathutils import Matrix
 
 from ..compat import Channels
 from ..curves import write_curves
-from ..edit_mode import edit_mode
+from ..edit_mode import edit_mode, in_window
 from ..retarget.mapping import RigBone
 from .baked_pose import BoneKeys, Placement, even_scale, keys_of_bones, rest_matrix
 from .kept_bones import in_order, kept_bones
@@ -108,10 +108,11 @@ def stand_in(
             bpy.data.batch_remove(made)
 
 
+@contextmanager
 def in_scene(
     context: bpy.types.Context, scene: bpy.types.Scene, active: bpy.types.Object | None = None
-) -> object:
-    """An override (`with`) for Blender's operators to work in a scene that no window shows.
+) -> Iterator[None]:
+    """An override for Blender's operators to work in a scene that no window shows.
 
     Args:
         context: the present one.
@@ -132,9 +133,8 @@ def in_scene(
         "edit_object": None,
         "mode": "OBJECT",
     }
-    if context.window is None and context.window_manager.windows:
-        place["window"] = context.window_manager.windows[0]
-    return context.temp_override(**place)
+    with in_window(context), context.temp_override(**place):
+        yield
 
 
 def _parents(armature: bpy.types.Object, *, deform_only: bool, weighted: frozenset[str]) -> dict[str, str]:

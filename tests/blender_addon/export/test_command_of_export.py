@@ -13,11 +13,12 @@ pytestmark = pytest.mark.bpy
 
 @pytest.fixture
 def opened(recovered, tmp_path):
-    """A saved scene with a recovered body, opened."""
+    """A saved scene with a recovered body, opened, and no window in the context: a command has none."""
     recover_motion.register()
     path = tmp_path / "shot.blend"
     bpy.ops.wm.save_as_mainfile(filepath=str(path))
-    yield path
+    with bpy.context.temp_override(window=None):
+        yield path
     recover_motion.unregister()
 
 
@@ -45,6 +46,13 @@ def test_every_character_goes_into_the_folder(opened, tmp_path, capsys):
         }
     ]
     assert (out / "walk.person01.fbx").is_file()
+
+
+@pytest.mark.parametrize("kind", ["glb", "usd", "alembic"])
+def test_formats_need_no_window(opened, tmp_path, capsys, kind):
+    assert bpy.context.window is None
+    assert command_line.run(["export", "--format", kind, "--end", "4", "--out", str(tmp_path / "out")]) == 0
+    assert "4 frames at 30 fps read back" in capsys.readouterr().err
 
 
 def test_one_character_goes_into_a_file(opened, tmp_path):
