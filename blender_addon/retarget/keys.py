@@ -87,11 +87,22 @@ def write_turns(
     write_curves(channels, path, name, frames[keyed], values[keyed])
 
 
-def free_controls(rig: bpy.types.Object, controls: Sequence[str]) -> None:
-    """Put scale and location of the controls back to rest: the motion does not key them all."""
-    for name in controls:
-        bone = rig.pose.bones[name]
+@contextmanager
+def freed(rig: bpy.types.Object, controls: Sequence[str]) -> Iterator[None]:
+    """Put location and scale of controls back to rest, as the motion does not key them all.
+
+    They are as before if the block raises.
+    """
+    bones = [rig.pose.bones[name] for name in controls]
+    before = [(bone.location.copy(), bone.scale.copy()) for bone in bones]
+    for bone in bones:
         bone.location, bone.scale = (0, 0, 0), (1, 1, 1)
+    try:
+        yield
+    except BaseException:
+        for bone, (location, scale) in zip(bones, before, strict=True):
+            bone.location, bone.scale = location, scale
+        raise
 
 
 @contextmanager

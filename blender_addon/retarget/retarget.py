@@ -14,7 +14,7 @@ from ..compat import NAME_BYTES, Channels, Placed
 from ..curves import write_curves
 from ..resample import scene_rate
 from .following import Following, find_following
-from .keys import every_so_many, free_controls, object_path, remember, switched, write_keys
+from .keys import every_so_many, freed, object_path, remember, switched, write_keys
 from .mapping import BoneMap
 from .options import Options
 from .problem import RetargetProblem
@@ -100,8 +100,7 @@ def retarget(
     notes: list[str] = []
     animation = target.animation_data
     earlier = animation and Placed.on(animation)
-    with switched(target, bone_map.settings) as before:
-        free_controls(target, rig.controls)
+    with switched(target, bone_map.settings) as before, freed(target, rig.controls):
         movable = [bone_map.bones["pelvis"][0], bone_map.root, *_ik_controls(bone_map)]
         following = find_following(context, target, rig.controls, movable)
         _check_movable(target, rig, following, bone_map)

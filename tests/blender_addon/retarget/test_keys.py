@@ -9,7 +9,7 @@ from recover_motion.compat import Channels, Placed, curves_of
 from recover_motion.edit_mode import edit_mode
 from recover_motion.retarget.keys import (
     every_so_many,
-    free_controls,
+    freed,
     put_back,
     remember,
     switch_back,
@@ -89,7 +89,18 @@ def test_controls_are_freed_of_location_and_scale_only(rig) -> None:
     bone = rig.pose.bones["leg"]
     bone.rotation_mode = "XYZ"
     bone.location, bone.scale, bone.rotation_euler = (1, 2, 3), (2, 2, 2), (0.1, 0.2, 0.3)
-    free_controls(rig, ["leg"])
+
+    def fail() -> None:
+        with freed(rig, ["leg"]):
+            assert tuple(bone.location) == (0, 0, 0)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert tuple(bone.location) == (1, 2, 3)
+    assert tuple(bone.scale) == (2, 2, 2)
+    with freed(rig, ["leg"]):
+        pass
     assert tuple(bone.location) == (0, 0, 0)
     assert tuple(bone.scale) == (1, 1, 1)
     np.testing.assert_allclose(bone.rotation_euler, (0.1, 0.2, 0.3), atol=1e-6)

@@ -95,6 +95,8 @@ def test_failure_half_way_leaves_everything_as_it_was(scene, tmp_path, monkeypat
     rig.pose.bones["mixamorig:LeftHand"]["IK_FK"] = 0.25
     bone_map = BoneMap(detected(rig).bones, settings=(Setting("mixamorig:LeftHand", "IK_FK", 1.0),))
     names = sorted(action.name for action in bpy.data.actions)
+    hips = rig.pose.bones["mixamorig:Hips"]
+    hips.location = (1, 2, 3)
 
     def fail(*_: object) -> None:
         raise OSError
@@ -107,6 +109,7 @@ def test_failure_half_way_leaves_everything_as_it_was(scene, tmp_path, monkeypat
         assert rig.animation_data.action == mine
         assert sorted(action.name for action in bpy.data.actions) == names
         assert rig.pose.bones["mixamorig:LeftHand"]["IK_FK"] == 0.25
+        assert tuple(hips.location) == (1, 2, 3)
 
 
 def test_scene_stays_at_its_frame(scene, tmp_path) -> None:
