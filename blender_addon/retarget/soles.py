@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import bpy
 import numpy as np
+from mathutils import Matrix
 
 from .legs import Soles
 from .mapping import BoneMap
@@ -25,13 +26,13 @@ _MANY_VERTICES = 200_000
 
 
 def skins_of(rig: bpy.types.Object) -> list[bpy.types.Object]:
-    """Meshes that an armature deforms."""
-    return [
-        thing
-        for thing in bpy.data.objects
-        if thing.type == "MESH"
-        and any(modifier.type == "ARMATURE" and modifier.object == rig for modifier in thing.modifiers)
-    ]
+    """Meshes that an armature moves: skin that it deforms, and pieces that hang on its bones."""
+
+    def moves(thing: bpy.types.Object) -> bool:
+        deformed = any(one.type == "ARMATURE" and one.object == rig for one in thing.modifiers)
+        return deformed or (thing.parent == rig and thing.parent_type in ("ARMATURE", "BONE"))
+
+    return [thing for thing in bpy.data.objects if thing.type == "MESH" and moves(thing)]
 
 
 def find_soles(
@@ -71,9 +72,18 @@ def _skin_points(rig: bpy.types.Object) -> np.ndarray:
         thing.data.vertices.foreach_get("co", numbers)
         points = numbers.reshape(-1, 3).astype(np.float64)
         points = points[:: max(len(points) // _MANY_VERTICES, 1)]
-        matrix = np.array(thing.matrix_world)
+        matrix = np.array(_rest_world(rig, thing))
         found.append(points @ matrix[:3, :3].T + matrix[:3, 3])
     return np.concatenate(found) if found else np.empty((0, 3))
+
+
+def _rest_world(rig: bpy.types.Object, thing: bpy.types.Object) -> Matrix:
+    """Where a piece of skin is in the world when the rig is at rest."""
+    bone = rig.pose.bones.get(thing.parent_bone) if thing.parent_type == "BONE" else None
+    if bone is None or thing.parent != rig:
+        return thing.matrix_world
+    posed, rest = rig.matrix_world @ bone.matrix, rig.matrix_world @ bone.bone.matrix_local
+    return rest @ posed.inverted() @ thing.matrix_world
 
 
 def _sole_of_skin(

@@ -123,6 +123,24 @@ def test_rig_of_an_importer_with_scale_and_turned_axes(make_rig) -> None:
         np.testing.assert_allclose(getattr(turned, name), 0.1 * getattr(plain, name), atol=1e-6)
 
 
+def test_shoes_that_hang_on_bones_count_as_they_are_at_rest(make_rig) -> None:
+    rig = make_rig(feet())
+    wanted, _ = found(rig)
+    for side, shoe in zip(("L", "R"), skins_of(rig), strict=True):
+        shoe.modifiers.clear()
+        there = shoe.matrix_world.copy()
+        shoe.parent_type, shoe.parent_bone = "BONE", f"foot.{side}"
+        shoe.matrix_world = there
+    bpy.context.view_layer.update()
+    rig.pose.bones["shin.L"].rotation_mode = "XYZ"
+    rig.pose.bones["shin.L"].rotation_euler = (0.6, 0, 0)
+    bpy.context.view_layer.update()
+    soles, from_skin = found(rig)
+    assert from_skin
+    np.testing.assert_allclose(soles.heel, wanted.heel, atol=1e-5)
+    np.testing.assert_allclose(soles.toe, wanted.toe, atol=1e-5)
+
+
 def test_skins_are_the_meshes_that_the_rig_deforms(make_rig) -> None:
     rig, other = make_rig(feet()), make_rig(feet())
     assert len(skins_of(rig)) == 2
