@@ -80,9 +80,9 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is about processes where it ran in another Blender with this very Python."""
+    """Leave out what hardly depends on Blender where it ran in another one with this very Python."""
     if os.environ.get("FASTHMR_SAME_PYTHON_AS"):
-        left_out = [item for item in items if item.get_closest_marker("processes")]
+        left_out = [item for item in items if item.get_closest_marker("once")]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
 
@@ -91,7 +91,7 @@ def pytest_report_header() -> str | None:
     other = os.environ.get("FASTHMR_SAME_PYTHON_AS")
     if not other:
         return None
-    return f"left out, as they ran with this Python in Blender {other}: files without bpy, tests of processes"
+    return f"left out, as they ran with this Python in Blender {other}: files without bpy, tests marked once"
 
 
 class _NeedsBlender(pytest.Module):

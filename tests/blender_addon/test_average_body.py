@@ -14,7 +14,7 @@ from recover_motion.motion_file import read_motion_file
 from recover_motion.rest_figure import RestFigure
 from smpl_reference import NAMES, BodyArrays, forward_kinematics, skinned, write_motion
 
-pytestmark = pytest.mark.bpy
+pytestmark = [pytest.mark.bpy, pytest.mark.once]
 
 UPRIGHT = (np.pi / 2, 0, 0)  # from the body's axes, y up, to the world's, z up
 

@@ -17,7 +17,7 @@ from smpl_reference import write_motion
 FAKE = Path(__file__).with_name("fake_worker.py")
 TEXT = (Path(__file__).parents[2] / "docs" / "headless.md").read_text(encoding="utf-8")
 
-pytestmark = [pytest.mark.bpy, pytest.mark.processes]
+pytestmark = [pytest.mark.bpy, pytest.mark.once]
 
 
 def blocks(language):

@@ -15,7 +15,7 @@ from smpl_reference import write_motion
 
 FAKE = Path(__file__).with_name("fake_worker.py")
 
-pytestmark = [pytest.mark.bpy, pytest.mark.processes]
+pytestmark = [pytest.mark.bpy, pytest.mark.once]
 
 
 @pytest.fixture(autouse=True)

@@ -27,7 +27,7 @@ from recover_motion.jobs import Job
 
 FAKE = Path(__file__).with_name("fake_worker.py")
 
-pytestmark = [pytest.mark.bpy, pytest.mark.processes]
+pytestmark = [pytest.mark.bpy, pytest.mark.once]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from recover_motion import arrival, job_form, session
 from recover_motion.jobs import State
 
-pytestmark = [pytest.mark.bpy, pytest.mark.processes]
+pytestmark = [pytest.mark.bpy, pytest.mark.once]
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ write_clip(Path(sys.argv[1]))
 """
 
 pytestmark = [
-    pytest.mark.processes,
+    pytest.mark.once,
     pytest.mark.bpy,
     pytest.mark.skipif(not PYTHON.exists(), reason="needs the backend: python build.py setup"),
     pytest.mark.skipif(os.name == "nt", reason="sends POSIX signals"),

@@ -16,6 +16,8 @@ from recover_motion.retarget.retarget import retarget
 from recover_motion.retarget.rig_bones import rig_bones
 from recover_motion.retarget.source_motion import read_source
 
+pytestmark = pytest.mark.once
+
 
 def bone_map_of(rig: bpy.types.Object) -> BoneMap:
     return detect(rig_bones(rig), built_in_presets())[0].bone_map
