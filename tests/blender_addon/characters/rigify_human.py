@@ -8,13 +8,16 @@ which the tests have of their own; from there it is appended.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+import subprocess
+import sys
 from pathlib import Path
+from typing import Literal
 
 import addon_utils
 import bpy
 import numpy as np
+import recover_motion
 from mathutils import Vector
 from recover_motion.edit_mode import edit_mode
 
@@ -29,11 +32,7 @@ _FINGERS = {"Index": "f_index", "Middle": "f_middle", "Ring": "f_ring", "Pinky":
 
 def rigify_human(scene: bpy.types.Scene) -> Character:
     """The character, appended from the file that holds it."""
-    path = Path(bpy.utils.resource_path("USER")) / "characters" / f"{NAME}.blend"
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _make(scene, path)
-    with bpy.data.libraries.load(str(path), link=False) as (_, wanted):
+    with bpy.data.libraries.load(str(made_by_rigify("human")), link=False) as (_, wanted):
         wanted.objects = [NAME, f"{NAME}.body"]
     for thing in wanted.objects:
         scene.collection.objects.link(thing)
@@ -41,56 +40,69 @@ def rigify_human(scene: bpy.types.Scene) -> Character:
     return Character(rig, mesh, NAME)
 
 
-def _make(scene: bpy.types.Scene, path: Path) -> None:
-    """Generate the rig and write it to a file; the scene stays as it was."""
-    before = set(_everything())
-    person = figure("mixamo", "athlete")
-    with rigify():
-        bpy.ops.object.armature_human_metarig_add()
-        metarig = bpy.context.view_layer.objects.active
-        with edit_mode(bpy.context, metarig):
-            _fit(metarig.data.edit_bones, person)
-        bpy.context.view_layer.objects.active = metarig
-        bpy.ops.pose.rigify_generate()
+def rigify_armature(scene: bpy.types.Scene, kind: Literal["basic", "metarig"]) -> bpy.types.Object:
+    """Rigify's own basic human, generated, or the metarig that it is generated from; appended."""
+    with bpy.data.libraries.load(str(made_by_rigify(kind)), link=False) as (_, wanted):
+        wanted.objects = [NAME]
+    (rig,) = wanted.objects
+    scene.collection.objects.link(rig)
+    bpy.context.view_layer.update()
+    return rig
+
+
+def made_by_rigify(kind: Literal["human", "basic", "metarig"]) -> Path:
+    """A .blend with what Rigify makes; made the first time, by a process of its own.
+
+    What Rigify registers, and the scripts of its rigs, upset Blender as a module: 4.5 never ends, and 4.2
+    sometimes crashes a good while later.
+    """
+    path = Path(bpy.utils.resource_path("USER")) / "characters" / f"{kind}.blend"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        code = f"import bpy; from characters.rigify_human import make; make({kind!r}, {str(path)!r})"
+        folders = os.pathsep.join(str(Path(one).parents[1]) for one in (__file__, recover_motion.__file__))
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"PYTHONPATH": folders},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert path.is_file(), done.stdout + done.stderr
+    return path
+
+
+def make(kind: str, path: str) -> None:
+    """Make the file, in a process that ends with it."""
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    addon_utils.enable("rigify", default_set=True)
+    if kind == "human":
+        _make(bpy.context.scene, Path(path))
+    else:
+        bpy.ops.object.armature_basic_human_metarig_add()
+        if kind == "basic":
+            bpy.ops.pose.rigify_generate()
         rig = bpy.context.view_layer.objects.active
+        rig.name = NAME
+        bpy.data.libraries.write(path, {rig}, fake_user=False)
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def _make(scene: bpy.types.Scene, path: Path) -> None:
+    """Generate the rig and write it to a file."""
+    person = figure("mixamo", "athlete")
+    bpy.ops.object.armature_human_metarig_add()
+    metarig = bpy.context.view_layer.objects.active
+    with edit_mode(bpy.context, metarig):
+        _fit(metarig.data.edit_bones, person)
+    bpy.context.view_layer.objects.active = metarig
+    bpy.ops.pose.rigify_generate()
+    rig = bpy.context.view_layer.objects.active
     rig.name = rig.data.name = NAME
     bones = tuple(bone.name for bone in rig.data.bones)
     mesh = add_skin(scene, rig, _skinned(person, bones))
     bpy.data.libraries.write(str(path), {rig, mesh}, fake_user=False)
-    bpy.data.batch_remove([block for block in _everything() if block not in before])
-
-
-@contextmanager
-def rigify() -> Iterator[None]:
-    """Rigify, switched on inside the block.
-
-    It needs its entry in the preferences. What it generates runs a script that registers panels, operators:
-    they must be gone before Python ends, or Blender 4.5 as a module never ends.
-    """
-    before = set(_classes())
-    addon_utils.enable("rigify", default_set=True)
-    try:
-        yield
-    finally:
-        addon_utils.disable("rigify", default_set=True)
-        for one in _classes():
-            if one not in before and one.is_registered:
-                bpy.utils.unregister_class(one)
-
-
-def _classes() -> Iterator[type]:
-    """Python's panels, operators and property groups."""
-    for kind in (bpy.types.Panel, bpy.types.Operator, bpy.types.PropertyGroup):
-        waiting = list(kind.__subclasses__())
-        while waiting:
-            one = waiting.pop()
-            yield one
-            waiting += one.__subclasses__()
-
-
-def _everything() -> Iterator[bpy.types.ID]:
-    for kind in ("objects", "armatures", "meshes", "collections", "texts", "actions"):
-        yield from getattr(bpy.data, kind)
 
 
 def _fit(bones: bpy.types.ArmatureEditBones, person: RigArrays) -> None:

@@ -7,7 +7,7 @@ import bpy
 import example_rigs
 import numpy as np
 import pytest
-from characters.rigify_human import rigify
+from characters.rigify_human import rigify_armature
 from mathutils import Quaternion, Vector
 from recover_motion.retarget.detection import detect
 from recover_motion.retarget.preset_file import built_in_presets
@@ -41,11 +41,7 @@ MOVED = {
 
 @pytest.fixture
 def generated(scene):
-    with rigify():
-        bpy.ops.object.armature_basic_human_metarig_add()
-        metarig = bpy.context.object
-        bpy.ops.pose.rigify_generate()
-        yield next(thing for thing in bpy.data.objects if thing.type == "ARMATURE" and thing != metarig)
+    return rigify_armature(scene, "basic")
 
 
 def test_generated_rig(generated):

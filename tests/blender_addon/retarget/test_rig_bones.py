@@ -3,6 +3,7 @@
 
 import bpy
 import pytest
+from characters.rigify_human import rigify_armature
 from recover_motion.retarget import rig_bones as module
 from recover_motion.retarget.detection import detect
 from recover_motion.retarget.preset_file import built_in_presets
@@ -38,14 +39,7 @@ def test_bones_at_rest(armature):
 
 def test_metarig_of_rigify_is_recognised(scene):
     """The names in the preset are those of the Rigify that comes with this Blender."""
-    import addon_utils
-
-    addon_utils.enable("rigify", default_set=True)
-    try:
-        bpy.ops.object.armature_basic_human_metarig_add()
-        best = detect(rig_bones(bpy.context.object), built_in_presets())[0]
-    finally:
-        addon_utils.disable("rigify", default_set=True)
+    best = detect(rig_bones(rigify_armature(scene, "metarig")), built_in_presets())[0]
     assert (best.id, best.missing) == ("rigify_metarig", ())
     assert best.score == pytest.approx(1.0)
 
