@@ -87,18 +87,7 @@ def _put_back(values: list[_Value]) -> None:
 
 
 def _animated_blocks() -> Iterator[bpy.types.ID]:
-    kinds = (
-        "objects",
-        "armatures",
-        "meshes",
-        "shape_keys",
-        "cameras",
-        "lights",
-        "materials",
-        "scenes",
-        "curves",
-    )
-    for kind in kinds:
+    for kind in _KINDS:
         for block in getattr(bpy.data, kind):
             if block.animation_data is not None and block.library is None:
                 yield block
