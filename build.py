@@ -304,15 +304,8 @@ def install_backend(folder: str = ".venv", extra: str = "") -> Environment:
 
 
 def ready_backend(extra: str = "") -> Environment:
-    """Make ``.venv`` ready to recover motion: the backend, detector and body, the compiled operator."""
+    """Make ``.venv`` ready to recover motion: the backend and the compiled operator; body and weights are there."""
     env = install_backend(extra=extra)
-    env.step(
-        "people",
-        "Fetching the person detector's weights out of the MediaPipe package (36 MB)",
-        (ROOT / "backend/fasthmr/people/bundle.py").read_text(encoding="utf-8"),
-        lambda: must_run("Fetching the weights", [env.python, "-m", "fasthmr.people.bundle", BUNDLE]),
-        makes=BUNDLE,
-    )
     compile_operator = [env.python, ROOT / "cuda_ext/build_extension.py"]
     env.step(
         "operator",
@@ -323,6 +316,8 @@ def ready_backend(extra: str = "") -> Environment:
     )
     if not BODY.is_file():
         raise SetupError(f"The body file {BODY} is missing: get it back with git, or run build.py body.")
+    if not BUNDLE.is_file():
+        raise SetupError(f"The person detector's weights {BUNDLE} are missing: get them back with git.")
     return env
 
 

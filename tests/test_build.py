@@ -176,8 +176,6 @@ def test_operator_is_compiled_again_for_another_pytorch_or_toolkit(
 
     made_from = ["torch 1", "torch 1", "torch 2", "torch 2 and nvcc"]
     monkeypatch.setattr(build, "install_backend", lambda extra: environment)
-    monkeypatch.setattr(build, "must_run", lambda what, command: build.BUNDLE.touch())
-    monkeypatch.setattr(build, "BUNDLE", tmp_path / "bundle")
     monkeypatch.setattr(build, "OPERATOR", stamp)
     monkeypatch.setattr(build, "run", run)
     for facts in made_from:

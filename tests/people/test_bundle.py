@@ -28,16 +28,6 @@ def small_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return wheel
 
 
-@pytest.fixture
-def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
-    """The package's and the user's place, both empty."""
-    packaged, users = tmp_path / "package" / "bundle.task", tmp_path / "user" / "bundle.task"
-    monkeypatch.delenv(bundle.ENVIRONMENT_VARIABLE, raising=False)
-    monkeypatch.setattr(bundle, "packaged_bundle", lambda: packaged)
-    monkeypatch.setattr(bundle, "user_bundle", lambda: users)
-    return packaged, users
-
-
 def test_the_bundle_holds_the_networks_as_they_were(small_wheel: Path, tmp_path: Path) -> None:
     made = bundle.prepare_bundle(tmp_path / "new" / "out.task", small_wheel)
     search, landmarks = bundle.read_bundle(made)
@@ -99,16 +89,14 @@ def test_pip_that_fails_is_told(
     assert told.out == ""
 
 
-def test_where_the_bundle_is_looked_for(
-    places: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    packaged, users = places
+def test_where_the_bundle_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(bundle.ENVIRONMENT_VARIABLE, raising=False)
+    packaged = tmp_path / "package.task"
+    monkeypatch.setattr(bundle, "packaged_bundle", lambda: packaged)
     with pytest.raises(MissingModel, match=r"build\.py setup"):
         bundle.find_bundle()
-    for place in (users, packaged):  # the package's own goes before the user's
-        place.parent.mkdir()
-        place.touch()
-        assert bundle.find_bundle() == place
+    packaged.touch()
+    assert bundle.find_bundle() == packaged
     monkeypatch.setenv(bundle.ENVIRONMENT_VARIABLE, str(tmp_path / "my.task"))
     with pytest.raises(MissingModel, match=r"my\.task"):
         bundle.find_bundle()
@@ -125,11 +113,11 @@ def test_a_damaged_bundle_is_told(tmp_path: Path) -> None:
         bundle.read_bundle(tmp_path / "nowhere.task")
 
 
-def test_the_real_networks_have_the_expected_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bundle_that_comes_along_is_the_one_of_its_card(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(bundle.ENVIRONMENT_VARIABLE, raising=False)
-    try:
-        networks = bundle.read_bundle()
-    except MissingModel:
-        pytest.skip("the perception bundle is not prepared: run `python build.py setup`")
-    hashes = [sha256 for _, sha256 in bundle._SOURCES.values()]
-    assert [hashlib.sha256(network).hexdigest() for network in networks] == hashes
+    assert bundle.find_bundle() == bundle.packaged_bundle()
+    card = bundle.packaged_bundle().with_suffix(".md").read_text(encoding="utf-8")
+    search, landmarks = bundle.read_bundle()
+    assert hashlib.sha256(search).hexdigest() == bundle._SOURCES[bundle.SEARCH_NETWORK][1]
+    for network in (search, landmarks):
+        assert hashlib.sha256(network).hexdigest() in card

