@@ -119,6 +119,21 @@ def test_estimate_from_pairs_that_are_there(
     assert 0.002 < fast[:, 0].mean() < 0.012  # 4 mm and more were put in
 
 
+def test_offsets_from_pairs_that_are_there(
+    mocap: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body, out = load_body("open"), tmp_path / "pairs"
+    write_pairs(out, tiny_mocap(body, tmp_path / "other"), body, usual(), sequences=6, frames=48)
+    monkeypatch.setattr(pairs, "record_pairs", lambda _request, _progress: 0)
+    assert cli.main(call(mocap, out, "--shards", "1", "--offsets")) == 0
+    told = capsys.readouterr().out
+    assert re.search(r"^left_ankle +[+-]\d+ +[+-]\d+ +[+-]\d+ mm .* in \d+ views$", told, re.MULTILINE)
+    assert cli.main(call(mocap, out, "--shards", "1", "--offsets", "--json")) == 0
+    offsets = json.loads(capsys.readouterr().out)["offsets_mm"]
+    assert len(offsets["nose"]) == 3
+    assert not any(name.startswith("right") for name in offsets)
+
+
 @pytest.mark.parametrize(
     ("more", "code", "message"),
     [

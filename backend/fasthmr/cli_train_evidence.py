@@ -31,6 +31,9 @@ def add_commands(trains: Any) -> None:
     evidence.add_argument(
         "--estimate", type=Path, metavar="FILE.npz", help="estimate the model of errors, and write it here"
     )
+    evidence.add_argument(
+        "--offsets", action="store_true", help="measure where on the body the detector puts its landmarks"
+    )
     evidence.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -57,11 +60,31 @@ def _evidence(options: argparse.Namespace, cancelled: threading.Event) -> int:
         unexplained = measured.errors - parameters.mean(measured.truth)
         left = root_mean_squares(measured.with_errors(unexplained))
         text = "off, and off after the mean:\n" + compare_text(root_mean_squares(measured), left)
+    measured_offsets = _offsets(options.out) if options.offsets else []
     if options.json:
+        if options.offsets:
+            result["offsets_mm"] = {name: offset for name, offset, _ in measured_offsets}
         put_json(result)
     else:
         put(f"{frames} new frames in {options.out}")
+        for name, (left, up, front), off in measured_offsets:
+            put(f"{name:16} {left:+5.0f} {up:+5.0f} {front:+5.0f} mm to the left, up, to the front; {off}")
         if text:
             put(text)
             put(str(options.estimate))
     return 0
+
+
+def _offsets(pairs: Path) -> list[tuple[str, list[float], str]]:
+    """Each landmark's offset in millimetres, and how far it is off without and with it."""
+    from fasthmr.body import load_body
+    from fasthmr.training.evidence.landmark_offsets import measure_offsets
+
+    return [
+        (
+            one.name,
+            [round(1000 * float(value), 1) for value in one.offset],
+            f"off by {1000 * one.before:.1f} mm, with it {1000 * one.after:.1f}, in {one.views} views",
+        )
+        for one in measure_offsets(pairs, load_body("open"))
+    ]

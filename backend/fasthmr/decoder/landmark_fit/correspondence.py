@@ -3,9 +3,9 @@
 
 A landmark sits on a bone and moves rigidly with it: its place is the joint plus a fixed offset in the
 rest pose. Limb landmarks start at the joints themselves, those of the face, the hands and the feet at
-points of the skin. A detector's idea of "hip" or "shoulder" is not the body model's, so the offsets of
-limb landmarks are corrected a person at a time, alike on both sides (research on lifters calls this
-the joint definition gap); :mod:`.objective` keeps the corrections small.
+points of the skin. A detector's idea of "hip" or "nose" is not the body model's (research on lifters calls
+this the joint definition gap): what it is on average was measured, and the offsets of limb landmarks are
+corrected a person at a time besides, alike on both sides; :mod:`.objective` keeps the corrections small.
 """
 
 from __future__ import annotations
@@ -36,6 +36,25 @@ _CARRIED: Final[dict[str, tuple[str, bool]]] = {
     "left_ankle": ("left_ankle", True),
     "left_heel": ("left_ankle", False),
     "left_foot_index": ("left_foot", False),
+}
+
+# How far from there BlazePose sees each, on average: millimetres to the left, up and to the front in the rest
+# pose. Measured on rendered people by `fasthmr train evidence --offsets`
+# (fasthmr.training.evidence.landmark_offsets); the detector's larger and smaller networks agree.
+_AS_DETECTED: Final[dict[str, tuple[float, float, float]]] = {
+    "nose": (0, 19, -24),
+    "left_eye": (-4, 9, -23),
+    "left_ear": (-26, 8, 11),
+    "left_shoulder": (-16, 4, -1),
+    "left_elbow": (-3, 3, 16),
+    "left_wrist": (9, -2, 5),
+    "left_pinky": (-14, -5, 26),
+    "left_index": (-19, -10, -17),
+    "left_hip": (5, -11, 21),
+    "left_knee": (-3, -4, -3),
+    "left_ankle": (2, 28, 10),
+    "left_heel": (-1, 6, 19),
+    "left_foot_index": (18, 9, -30),
 }
 
 # Where a body does not say which vertices its hands and feet have, these joints stand in.
@@ -97,12 +116,14 @@ class LandmarkModel:
         return joints[:, self.joints] + turned
 
 
-def landmark_model(body: BodyModel) -> LandmarkModel:
+def landmark_model(body: BodyModel, as_detected: bool = True) -> LandmarkModel:
     """Find the landmarks on a body.
 
     Args:
         body: any SMPL-layout body; one that does not say where its face and heels are is fitted
             without them.
+        as_detected: put them where BlazePose sees them on average, instead of at joints and points of the
+            skin.
     """
     vertices = body.landmark_vertices
     rows: list[tuple[int, int, Tensor, Tensor, float]] = []
@@ -121,6 +142,8 @@ def landmark_model(body: BodyModel) -> LandmarkModel:
                 point, point_shape = source
                 offset = point - rest_joints[joint]
                 grows = point_shape - joint_shape[joint]
+            if as_detected:
+                offset = offset + _seen_from_there(left, name)
             rows.append((landmark, joint, offset, grows, float(at_joint)))
     indices = [row[0] for row in rows]
     mirror = [indices.index(LANDMARK_MIRROR[index]) for index in indices]
@@ -132,6 +155,12 @@ def landmark_model(body: BodyModel) -> LandmarkModel:
         adjustable=torch.tensor([row[4] for row in rows]),
         mirror=torch.tensor(mirror),
     )
+
+
+def _seen_from_there(left: str, name: str) -> Tensor:
+    """(3,) metres from a landmark's place on the body to where the detector sees it."""
+    offset = torch.tensor(_AS_DETECTED[left]) / 1000
+    return offset if name == left else offset * torch.tensor([-1.0, 1.0, 1.0])
 
 
 def _surface(

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""BlazePose's 33 landmarks on many bodies at once, each carried rigidly by a joint."""
+"""BlazePose's 33 landmarks on many bodies at once, each carried rigidly by a joint.
+
+They are where the body has them; how far from there a detector sees them is a part of its errors.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ class BodyLandmarks:
     """
 
     def __init__(self, body: BodyModel) -> None:
-        marks = landmark_model(body)
+        marks = landmark_model(body, as_detected=False)
         row_of = {int(index): row for row, index in enumerate(marks.indices)}
         names = {index: name for name, index in LANDMARK_INDEX.items()}
         rows = []

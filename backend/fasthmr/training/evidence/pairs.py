@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Record what the real perception says of synthetic footage, beside what is true.
 
-Windows of captured motion are rendered as people in places, with light, noise, blur and compression, and
+Windows of captured motion, varied in every second file, are rendered as people in places, with light, noise, blur and compression, and
 read by the very steps that read a user's footage (:func:`fasthmr.people.find_people`). The pairs are what the
 model of errors is estimated from, and training material themselves.
 """
@@ -83,7 +83,8 @@ def record_pairs(request: PairsRequest, progress: Progress | None = None) -> int
             path = request.out / f"pairs{shard:04d}.npz"
             if path.is_file():
                 continue
-            arrays = _shard(mocap, body, stage, detector, 1000 * request.seed + shard)
+            varied = bool(shard % 2)  # so that not all of it is motion that training knows anyway
+            arrays = _shard(mocap, body, stage, detector, 1000 * request.seed + shard, varied)
             path.parent.mkdir(parents=True, exist_ok=True)
             save_arrays(path, arrays)
             seen += int((arrays["visibility"].max(-1) > 0).sum())
@@ -91,10 +92,12 @@ def record_pairs(request: PairsRequest, progress: Progress | None = None) -> int
     return seen
 
 
-def _shard(mocap: MocapSet, body: BodyModel, stage: SyntheticStage, detector, seed: int) -> dict:  # type: ignore[no-untyped-def, type-arg]
+def _shard(
+    mocap: MocapSet, body: BodyModel, stage: SyntheticStage, detector, seed: int, varied: bool
+) -> dict:  # type: ignore[no-untyped-def, type-arg]
     """A few sequences as arrays; the seed alone decides them."""
     generator, random = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
-    windows = MotionWindows(mocap, body, generator, SEQUENCE)
+    windows = MotionWindows(mocap, body, generator, SEQUENCE, varied=varied)
     motion = windows.draw(_SEQUENCES_A_SHARD)
     cameras = random_cameras(motion, generator)
     truth = motion_in_camera(motion, cameras)
