@@ -304,7 +304,7 @@ def install_backend(folder: str = ".venv", extra: str = "") -> Environment:
 
 
 def ready_backend(extra: str = "") -> Environment:
-    """Make ``.venv`` ready to recover motion: the backend and the compiled operator; body and weights are there."""
+    """Make ``.venv`` ready to recover motion: the backend, and the operator compiled."""
     env = install_backend(extra=extra)
     compile_operator = [env.python, ROOT / "cuda_ext/build_extension.py"]
     env.step(

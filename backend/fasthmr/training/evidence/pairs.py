@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Record what the real perception says of synthetic footage, beside what is true.
 
-Windows of captured motion, varied in every second file, are rendered as people in places, with light, noise, blur and compression, and
-read by the very steps that read a user's footage (:func:`fasthmr.people.find_people`). The pairs are what the
-model of errors is estimated from, and training material themselves.
+Windows of captured motion, varied in every second file, are rendered as people in places, with light, noise,
+blur and compression, and read by the very steps that read a user's footage
+(:func:`fasthmr.people.find_people`). The pairs are what the model of errors is estimated from, and training
+material themselves.
 """
 
 from __future__ import annotations
