@@ -17,22 +17,14 @@ import torch
 
 from fasthmr.body import BodyModel
 from fasthmr.body.skeleton import PARENTS
+from fasthmr.decoder.landmark_fit.correspondence import landmark_model
 from fasthmr.motion import Motion
 from fasthmr.people import Track
 from fasthmr.people.landmarks import LANDMARK_INDEX
 from fasthmr.placement.soles import find_soles
 
-# Landmarks that lie on joints of the body, near enough to compare: both are the same spot of a limb.
-_LIMBS: Final = {
-    "shoulder": 16,
-    "elbow": 18,
-    "wrist": 20,
-    "hip": 1,
-    "knee": 4,
-    "ankle": 7,
-}
+_LIMBS: Final = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 _LANDMARKS: Final = [LANDMARK_INDEX[f"{side}_{name}"] for side in ("left", "right") for name in _LIMBS]
-_JOINTS: Final = [joint + offset for offset in (0, 1) for joint in _LIMBS.values()]
 
 # A landmark that the detector hardly sees is a guess of the detector's: no yardstick.
 _SEEN: Final = 0.5
@@ -51,7 +43,8 @@ class Consistency:
     Attributes:
         frames: frames of the motion.
         coverage: share of them in which the person was seen.
-        reprojection_px: median distance in pixels of limb joints from the detector's landmarks.
+        reprojection_px: median distance in pixels of limb landmarks from the detector's: of the places on the
+            body that the detector calls so, which are not the joints (``landmark_fit.correspondence``).
         reprojection_share: the same over the height of the person's box, in percent.
         reprojection_share_p95: its 95th percentile.
         jitter: mean third derivative of the joints in the world, 10 m/s³.
@@ -87,8 +80,8 @@ def measure(motion: Motion, body: BodyModel, track: Track) -> Consistency:
         body: the body it was recovered with.
         track: what the detector saw of that person.
     """
-    joints, soles, orientation = _in_world(motion, body)
-    pixels, share = _reprojection(motion, track)
+    joints, turns, soles = _in_world(motion, body)
+    pixels, share = _reprojection(motion, body, turns, track)
     bones = motion.joints_camera[:, 1:] - motion.joints_camera[:, PARENTS[1:]]
     lengths = np.linalg.norm(bones.astype(np.float64), axis=-1)
     return Consistency(
@@ -101,7 +94,7 @@ def measure(motion: Motion, body: BodyModel, track: Track) -> Consistency:
         acceleration=_mean_derivative(joints, motion.mocap_framerate, 2),
         foot_sliding_mm=foot_sliding_mm(soles, motion.contacts),
         bone_length_spread=100 * float((lengths.std(0) / lengths.mean(0)).max()),
-        flips=count_flips(orientation, motion.timestamps),
+        flips=count_flips(turns[:, 0], motion.timestamps),
         explosions=int((np.linalg.norm(joints - joints[:, :1], axis=-1).max(1) > _REACH).sum()),
     )
 
@@ -138,23 +131,34 @@ def count_flips(orientation: np.ndarray, timestamps: np.ndarray) -> int:
 
 
 def _in_world(motion: Motion, body: BodyModel) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Joints (T, 24, 3), sole points (T, 4, 3) and pelvis orientation (T, 3, 3) in the world."""
+    """Joints (T, 24, 3), their rotations (T, 24, 3, 3) and sole points (T, 4, 3) in the world."""
     rotations = roma.rotvec_to_rotmat(torch.from_numpy(motion.poses).reshape(-1, 24, 3))
     betas = torch.from_numpy(motion.betas)
     joints, frames = body.joints(rotations, betas, torch.from_numpy(motion.trans))
     soles = find_soles(body, betas).place(joints, frames)
     return (
         joints.numpy().astype(np.float64),
+        frames.numpy().astype(np.float64),
         soles.numpy().astype(np.float64),
-        rotations[:, 0].numpy().astype(np.float64),
     )
 
 
-def _reprojection(motion: Motion, track: Track) -> tuple[np.ndarray, np.ndarray]:
-    """Distances of the seen limb joints: in pixels, and over the height of the box."""
+def _reprojection(
+    motion: Motion, body: BodyModel, turns: np.ndarray, track: Track
+) -> tuple[np.ndarray, np.ndarray]:
+    """Distances of the seen limb landmarks: in pixels, and over the height of the box."""
     rows = track.frame_indices - motion.frame_indices[0]
     inside = (rows >= 0) & (rows < motion.frame_count)
-    points = motion.joints_camera[rows[inside]][:, _JOINTS].astype(np.float64)
+    rows = rows[inside]
+    in_camera = motion.world_from_camera[rows, :3, :3].transpose(0, 2, 1)[:, None] @ turns[rows]
+    marks = landmark_model(body)
+    placed = marks.place(
+        torch.from_numpy(motion.joints_camera[rows].astype(np.float32)),
+        torch.from_numpy(in_camera.astype(np.float32)),
+        torch.from_numpy(motion.betas.astype(np.float32)),
+    )
+    order = marks.indices.tolist()
+    points = placed[:, [order.index(landmark) for landmark in _LANDMARKS]].numpy().astype(np.float64)
     projected = points @ motion.camera_intrinsics.T
     projected = projected[..., :2] / projected[..., 2:]
     distance = np.linalg.norm(projected - track.landmarks_image[inside][:, _LANDMARKS, :2], axis=-1)

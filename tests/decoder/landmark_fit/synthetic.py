@@ -54,13 +54,20 @@ def perfect_landmarks(
     rotations: torch.Tensor, betas: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """World landmarks (T, 33, 3) about the mid-hips, unused ones at 0; and the joints (T, 24, 3)."""
-    betas = torch.zeros(10) if betas is None else betas
-    joints, frames = BODY.joints(rotations, betas)
-    used = MARKS.place(joints, frames, betas)
-    hips = 0.5 * (used[:, MARKS.position("left_hip")] + used[:, MARKS.position("right_hip")])
+    used, joints = placed_landmarks(rotations, torch.zeros(10) if betas is None else betas)
     world = torch.zeros(len(rotations), 33, 3)
-    world[:, MARKS.indices] = used - hips[:, None]
+    world[:, MARKS.indices] = used - _between_hips(used)[:, None]
     return world, joints
+
+
+def placed_landmarks(rotations: torch.Tensor, betas: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The used landmarks (T, K, 3) of a body that stands at the origin, and its joints (T, 24, 3)."""
+    joints, frames = BODY.joints(rotations, betas)
+    return MARKS.place(joints, frames, betas), joints
+
+
+def _between_hips(used: torch.Tensor) -> torch.Tensor:
+    return 0.5 * (used[:, MARKS.position("left_hip")] + used[:, MARKS.position("right_hip")])
 
 
 def evidence_of(
@@ -80,7 +87,7 @@ def evidence_of(
     generator = torch.Generator().manual_seed(seed)
     world, joints = perfect_landmarks(rotations, betas)
     shift = pelvis - joints[:, 0]
-    hips = (joints + shift[:, None])[:, [INDEX["left_hip"], INDEX["right_hip"]]].mean(1)
+    hips = _between_hips(placed_landmarks(rotations, betas)[0]) + shift
     image = torch.zeros(len(rotations), 33, 3)
     image[..., :2] = project(world + hips[:, None], torch.tensor(INTRINSICS, dtype=torch.float32))
     boxes = torch.cat([image[:, MARKS.indices, :2].amin(1), image[:, MARKS.indices, :2].amax(1)], dim=1)
