@@ -132,20 +132,20 @@ def test_weights_in_each_others_place_are_refused(networks: tuple[bytes, bytes])
         LandmarkReader(networks[0])
 
 
-# MediaPipe 1.2.2's own graph (PoseLandmarker, image mode) on frame 120 of the clip: x and y in pixels,
-# and world landmarks in metres, of the woman who walks to the left.
+# MediaPipe 0.10.21's own graph with the same network (Pose, image mode, complexity 2) on frame 120 of the clip:
+# x and y in pixels, and world landmarks in metres, of the woman who walks to the left.
 MEDIAPIPE = {
-    "nose": (805.6, 553.2, -0.091, -0.656, -0.030),
-    "left_shoulder": (848.1, 594.8, 0.105, -0.485, -0.139),
-    "right_shoulder": (835.5, 603.1, 0.018, -0.476, 0.130),
-    "left_elbow": (878.6, 655.5, 0.190, -0.239, -0.186),
-    "right_wrist": (743.8, 698.4, -0.284, -0.061, 0.125),
-    "left_hip": (821.4, 725.0, 0.002, -0.001, -0.087),
-    "right_hip": (822.0, 722.5, -0.002, 0.000, 0.088),
-    "left_knee": (776.8, 811.5, -0.209, 0.373, -0.031),
-    "right_knee": (861.0, 814.8, 0.178, 0.362, 0.117),
-    "left_ankle": (772.5, 902.0, -0.200, 0.727, 0.034),
-    "right_ankle": (924.6, 884.6, 0.457, 0.671, 0.136),
+    "nose": (803.5, 551.6, -0.092, -0.645, -0.186),
+    "left_shoulder": (848.6, 598.2, 0.135, -0.430, -0.229),
+    "right_shoulder": (831.7, 601.9, 0.049, -0.506, 0.101),
+    "left_elbow": (882.3, 664.3, 0.258, -0.246, -0.344),
+    "right_wrist": (743.2, 697.1, -0.291, -0.114, 0.029),
+    "left_hip": (818.3, 724.9, 0.014, 0.013, -0.062),
+    "right_hip": (823.4, 722.6, -0.011, -0.018, 0.063),
+    "left_knee": (775.8, 811.5, -0.150, 0.406, -0.042),
+    "right_knee": (853.2, 813.8, 0.135, 0.328, 0.109),
+    "left_ankle": (772.1, 904.8, -0.145, 0.767, 0.068),
+    "right_ankle": (923.7, 882.9, 0.371, 0.674, 0.172),
 }
 
 

@@ -17,6 +17,7 @@ from fasthmr.motion import Motion
 from fasthmr.placement import place
 from fasthmr.placement.figure import Figure
 from fasthmr.placement.planted import planted_soles
+from fasthmr.placement.standing import stand
 from tests.decoder.landmark_fit.synthetic import BODY, INTRINSICS
 from tests.placement.synthetic_walk import Truth, seen, true_walk
 
@@ -107,6 +108,20 @@ def test_nothing_pops(truth: Truth) -> None:
     speed_up = [np.linalg.norm(np.diff(joints, 2, axis=0), axis=-1) * 30**2 for joints in (before, after)]
     assert speed_up[1].mean() < 1.15 * speed_up[0].mean()
     assert speed_up[1].max() < 1.3 * speed_up[0].max()
+
+
+def test_nothing_pops_where_the_person_is_lost(truth: Truth) -> None:
+    """Somebody who walks far below the floor is lifted as far as the bounds let: they must not jump."""
+    shift = np.array([0.0, 0.0, -1.0])
+    sunk = replace(truth.figure, translation=truth.figure.translation + shift)
+    count = len(sunk.translation)
+    confidence = np.full((count, 24), 0.7)
+    confidence[count // 2 : count // 2 + 4] = 0.0
+    camera = np.array([0.0, -5.0, 1.5])
+    moved = stand(sunk, BODY, truth.contacts, np.arange(count) / 30, camera, confidence)
+    correction = moved.translation - sunk.translation
+    assert np.linalg.norm(correction, axis=1).min() > 0.1  # it is held by the bounds throughout
+    assert np.linalg.norm(np.diff(correction, axis=0), axis=1).max() < 0.03
 
 
 def test_motion_file_camera_and_body_agree(truth: Truth) -> None:

@@ -35,7 +35,7 @@ class RefineSettings:
     fit: FitSettings = field(
         default_factory=lambda: FitSettings(
             deviations=Deviations(
-                image=0.012, world=0.1, world_depth=0.3, joint_acceleration=2.0, rotation=0.15, shape=1.5
+                image=0.009, world=0.1, world_depth=0.3, joint_acceleration=2.0, rotation=0.15, shape=1.5
             )
         )
     )

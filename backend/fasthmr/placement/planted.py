@@ -70,7 +70,7 @@ def softened(planted: np.ndarray, timestamps: np.ndarray, seconds: float = _SETT
     """Let a switch become a ramp: a running mean with a Hann window.
 
     Args:
-        planted: (T, K) 0 or 1.
+        planted: (T, K) 0 or 1, or anything between.
         timestamps: (T,) seconds.
         seconds: half the window.
 

@@ -27,6 +27,9 @@ _ALONG: Final = 0.025
 _MOST: Final = 2.5  # deviations that are never exceeded
 # Where the person is hardly seen the picture binds less; this much confidence counts at the least.
 _LEAST_SEEN: Final = 0.15
+# Half the time over which that is averaged, seconds: bounds that jump where somebody is lost would let the
+# body jump with them.
+_SEEN_SPAN: Final = 0.5
 # The same for an ankle, metres, in any direction.
 _ANKLE: Final = 0.03
 _MOST_ANKLE: Final = 0.06
@@ -62,7 +65,8 @@ def stand(
     away = joints[:, 0] - camera
     distance = np.maximum(np.linalg.norm(away, axis=1), 0.5)
     toward = away / distance[:, None]
-    freedom = 1 / np.sqrt(confidence.mean(axis=1).clip(_LEAST_SEEN, 1))
+    seen = softened(confidence.mean(axis=1, keepdims=True), timestamps, _SEEN_SPAN)[:, 0]
+    freedom = 1 / np.sqrt(seen.clip(_LEAST_SEEN, 1))
     across, along = _ACROSS * freedom, _ALONG * distance * freedom
     outer = toward[:, :, None] * toward[:, None, :]
     information = np.eye(3) / across[:, None, None] ** 2

@@ -42,19 +42,19 @@ _CARRIED: Final[dict[str, tuple[str, bool]]] = {
 # pose. Measured on rendered people by `fasthmr train evidence --offsets`
 # (fasthmr.training.evidence.landmark_offsets); the detector's larger and smaller networks agree.
 _AS_DETECTED: Final[dict[str, tuple[float, float, float]]] = {
-    "nose": (0, 19, -24),
-    "left_eye": (-4, 9, -23),
-    "left_ear": (-26, 8, 11),
-    "left_shoulder": (-16, 4, -1),
-    "left_elbow": (-3, 3, 16),
-    "left_wrist": (9, -2, 5),
-    "left_pinky": (-14, -5, 26),
-    "left_index": (-19, -10, -17),
-    "left_hip": (5, -11, 21),
-    "left_knee": (-3, -4, -3),
-    "left_ankle": (2, 28, 10),
-    "left_heel": (-1, 6, 19),
-    "left_foot_index": (18, 9, -30),
+    "nose": (0, 16, -22),
+    "left_eye": (-5, 6, -23),
+    "left_ear": (-24, 7, 10),
+    "left_shoulder": (-17, 2, -2),
+    "left_elbow": (-1, 3, 16),
+    "left_wrist": (10, -1, 5),
+    "left_pinky": (-14, -4, 26),
+    "left_index": (-18, -10, -17),
+    "left_hip": (6, -9, 21),
+    "left_knee": (-2, -5, -3),
+    "left_ankle": (2, 27, 9),
+    "left_heel": (-2, 6, 17),
+    "left_foot_index": (17, 10, -28),
 }
 
 # Where a body does not say which vertices its hands and feet have, these joints stand in.
