@@ -64,12 +64,14 @@ _BONES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         }.items()
     },
 }
-# From the middle of the ears: the left ear and the nose, in the head's own axes, metres.
-_EAR: Final = np.array([0.075, 0.0, 0.0])
-_NOSE: Final = np.array([0.0, -0.02, 0.11])
+# From the middle of the ears: the left ear and the nose, in the head's own axes, metres, where BlazePose sees
+# them (measured on rendered people).
+_EAR: Final = np.array([0.051, 0.0, 0.0])
+_NOSE: Final = np.array([0.0, -0.011, 0.078])
 
-# Metres in the image at which belief in a joint is 1/e; half of it for the head (its marks lie close).
+# Metres in the image at which belief in a joint is 1/e, and the share of it for the head: its marks lie close.
 _DISAGREEMENT: Final = 0.12
+_OF_HEAD: Final = 0.35
 # Mean agreement below which a frame is not believed at all, and from which it is believed fully.
 _STRANGE: Final = 0.35
 _AGREED: Final = 0.65
@@ -114,7 +116,7 @@ def joint_belief(
         sure = np.minimum(seen[:, starts], seen[:, ends]).mean(1)
         belief[:, INDEX[name]] = _told(wrong / _DISAGREEMENT, sure)
     wrong, sure = _face(head, landmarks / unit, visibility)
-    belief[:, [INDEX["neck"], INDEX["head"]]] = _told(wrong / (0.5 * _DISAGREEMENT), sure)[:, None]
+    belief[:, [INDEX["neck"], INDEX["head"]]] = _told(wrong / (_OF_HEAD * _DISAGREEMENT), sure)[:, None]
     return (trust[:, None] * belief).astype(np.float32)
 
 

@@ -13,7 +13,7 @@ import torch
 from fasthmr.body import load_body
 from fasthmr.body.projection import project
 from fasthmr.body.skeleton import INDEX
-from fasthmr.decoder.landmark_fit.correspondence import landmark_model
+from fasthmr.decoder.landmark_fit.correspondence import LandmarkModel, landmark_model
 from fasthmr.evidence import Evidence
 from fasthmr.people.landmarks import LANDMARK_INDEX
 
@@ -51,19 +51,21 @@ def bent_poses(count: int, seed: int) -> torch.Tensor:
 
 
 def perfect_landmarks(
-    rotations: torch.Tensor, betas: torch.Tensor | None = None
+    rotations: torch.Tensor, betas: torch.Tensor | None = None, marks: LandmarkModel = MARKS
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """World landmarks (T, 33, 3) about the mid-hips, unused ones at 0; and the joints (T, 24, 3)."""
-    used, joints = placed_landmarks(rotations, torch.zeros(10) if betas is None else betas)
+    used, joints = placed_landmarks(rotations, torch.zeros(10) if betas is None else betas, marks)
     world = torch.zeros(len(rotations), 33, 3)
     world[:, MARKS.indices] = used - _between_hips(used)[:, None]
     return world, joints
 
 
-def placed_landmarks(rotations: torch.Tensor, betas: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def placed_landmarks(
+    rotations: torch.Tensor, betas: torch.Tensor, marks: LandmarkModel = MARKS
+) -> tuple[torch.Tensor, torch.Tensor]:
     """The used landmarks (T, K, 3) of a body that stands at the origin, and its joints (T, 24, 3)."""
     joints, frames = BODY.joints(rotations, betas)
-    return MARKS.place(joints, frames, betas), joints
+    return marks.place(joints, frames, betas), joints
 
 
 def _between_hips(used: torch.Tensor) -> torch.Tensor:

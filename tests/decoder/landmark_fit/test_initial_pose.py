@@ -8,6 +8,7 @@ import roma
 import torch
 
 from fasthmr.body.skeleton import INDEX
+from fasthmr.decoder.landmark_fit.correspondence import landmark_model
 from fasthmr.decoder.landmark_fit.initial_pose import initial_pose
 from fasthmr.decoder.landmark_fit.limits import joint_limits
 from tests.decoder.landmark_fit.synthetic import BODY, bent_poses, perfect_landmarks
@@ -19,7 +20,8 @@ def rotations() -> torch.Tensor:
 
 
 def test_limbs_point_along_the_landmarks(rotations: torch.Tensor) -> None:
-    world, joints = perfect_landmarks(rotations)
+    """Of landmarks at the joints: that a detector sees them beside these is left to the fit."""
+    world, joints = perfect_landmarks(rotations, marks=landmark_model(BODY, as_detected=False))
     found, _ = BODY.joints(initial_pose(world, BODY), torch.zeros(10))
     for side in ("left", "right"):
         for start, end in (("hip", "knee"), ("knee", "ankle"), ("shoulder", "elbow"), ("elbow", "wrist")):
