@@ -132,7 +132,7 @@ def test_weights_in_each_others_place_are_refused(networks: tuple[bytes, bytes])
         LandmarkReader(networks[0])
 
 
-# MediaPipe 0.10.21's own graph with the same network (Pose, image mode, complexity 2) on frame 120 of the clip:
+# MediaPipe 0.10.21's own graph with the same network (Pose, images, complexity 2) on frame 120 of the clip:
 # x and y in pixels, and world landmarks in metres, of the woman who walks to the left.
 MEDIAPIPE = {
     "nose": (803.5, 551.6, -0.092, -0.645, -0.186),

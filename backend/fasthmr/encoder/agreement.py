@@ -69,7 +69,7 @@ _BONES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
 _EAR: Final = np.array([0.051, 0.0, 0.0])
 _NOSE: Final = np.array([0.0, -0.011, 0.078])
 
-# Metres in the image at which belief in a joint is 1/e, and the share of it for the head: its marks lie close.
+# Metres in the image at which belief in a joint is 1/e; the share of it for the head, whose marks lie close.
 _DISAGREEMENT: Final = 0.12
 _OF_HEAD: Final = 0.35
 # Mean agreement below which a frame is not believed at all, and from which it is believed fully.
