@@ -35,7 +35,7 @@ def test_the_buttons_that_it_names_are_there() -> None:
 
 def test_messages_about_missing_parts_carry_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(setup_advice, "_ROOT", tmp_path)
-    monkeypatch.setattr(bundle, "candidate_bundles", lambda: [tmp_path / "gone.task"])
+    monkeypatch.setenv(bundle.ENVIRONMENT_VARIABLE, str(tmp_path / "gone.task"))
     with pytest.raises(MissingModel, match=r"gone\.task.*Install Backend"):
         bundle.find_bundle()
     (tmp_path / "half.task").write_bytes(b"half")

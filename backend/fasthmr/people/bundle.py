@@ -69,26 +69,17 @@ def packaged_bundle() -> Path:
     return Path(__file__).parent.parent / "weights" / BUNDLE_NAME
 
 
-def candidate_bundles() -> tuple[Path, ...]:
-    """Where the bundle is looked for."""
-    named = os.environ.get(ENVIRONMENT_VARIABLE)
-    if named:
-        return (Path(named),)
-    return (packaged_bundle(),)
-
-
 def find_bundle() -> Path:
-    """The perception bundle.
+    """The perception bundle: the one that ``FASTHMR_PERCEPTION`` names, or the one that comes along.
 
     Raises:
-        MissingModel: there is none; the message says what to do.
+        MissingModel: it is not there; the message says what to do.
     """
-    candidates = candidate_bundles()
-    for path in candidates:
-        if path.is_file():
-            return path
-    places = ", ".join(str(path) for path in candidates)
-    raise MissingModel(f"The person detector's weights are missing (looked for: {places}). {install_again()}")
+    named = os.environ.get(ENVIRONMENT_VARIABLE)
+    path = Path(named) if named else packaged_bundle()
+    if path.is_file():
+        return path
+    raise MissingModel(f"The person detector's weights are missing (looked for: {path}). {install_again()}")
 
 
 def read_bundle(path: Path | None = None) -> tuple[bytes, bytes]:

@@ -84,7 +84,9 @@ def record_pairs(request: PairsRequest, progress: Progress | None = None) -> int
             path = request.out / f"pairs{shard:04d}.npz"
             if path.is_file():
                 continue
-            varied = bool(shard % 2)  # so that not all of it is motion that training knows anyway
+            # So that not all of it is motion that training knows anyway; of the files that are held out, one
+            # in eight, every second one too.
+            varied = bool((shard + shard // 8) % 2)
             arrays = _shard(mocap, body, stage, detector, 1000 * request.seed + shard, varied)
             path.parent.mkdir(parents=True, exist_ok=True)
             save_arrays(path, arrays)
